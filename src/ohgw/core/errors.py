@@ -1,0 +1,77 @@
+"""The exception tree. Every error that a user can cause derives from `OHGWError`.
+
+OHGWError
+├── SpaceError                 a search space, or a configuration against its space, is wrong
+├── UnknownNameError           a task, method, scheduler, recipe, engine or option that does not exist
+├── SettingError               a setting has a value that cannot work (budget of zero, no workers ...)
+├── MissingExtraError          an optional dependency is needed and absent
+├── HypergradError
+│   └── InvisibleHyperparameterError   an estimator cannot see a hyperparameter it was asked about
+├── DivergedError              every trial of a search diverged
+├── RecordError                a record is corrupted, half-written, or of another schema
+├── PlanMismatchError          a store was written by a different plan
+└── StorageError               a directory cannot be created, read or written
+
+A message names the value (`!r`), the place and the remedy. The command line prints it in one
+panel and exits with status 2; it never prints a traceback for an `OHGWError`.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class OHGWError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class SpaceError(OHGWError, ValueError):
+    """A search space is malformed, or a configuration does not belong to it."""
+
+
+class UnknownNameError(OHGWError, LookupError):
+    """A name is not in the table it was looked up in."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        close = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+        self.kind, self.name, self.known = kind, name, known
+
+
+class SettingError(OHGWError, ValueError):
+    """A setting has a value that cannot work."""
+
+
+class MissingExtraError(OHGWError, ImportError):
+    """An optional dependency is needed and is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed. "
+            f"Install it with: pip install 'ohgw[{extra}]'."
+        )
+
+
+class HypergradError(OHGWError):
+    """A hypergradient cannot be computed as asked."""
+
+
+class InvisibleHyperparameterError(HypergradError):
+    """An estimator was asked about a hyperparameter whose effect it cannot see."""
+
+
+class DivergedError(OHGWError):
+    """Every trial of a search produced a non-finite score."""
+
+
+class RecordError(OHGWError):
+    """A record cannot be read: corrupted, half-written, or of another schema."""
+
+
+class PlanMismatchError(OHGWError):
+    """A results directory was written by a different plan."""
+
+
+class StorageError(OHGWError, OSError):
+    """A directory or file cannot be created, read or written."""
