@@ -188,3 +188,7 @@ class DifferentiableTask(Protocol):
     def metrics(self, theta: "Tensor", batch: "tuple[Tensor, ...]") -> "dict[str, Tensor]":
         """Mean metrics of a batch or split, each 0-d; includes `metric.name`."""
         ...
+
+    def parameters(self, theta: "Tensor") -> "dict[str, Tensor]":
+        """The parameters by name, for a checkpoint."""
+        ...

@@ -75,7 +75,7 @@ class Report(_Row):
     metrics: dict[str, float | None]
     work: float  # spent by the whole search until this report arrived, train-step equivalents
     job_work: float  # of this job alone, probe included
-    probe_work: float
+    probe_work: float  # the probe's part, beyond training; its steps that train on are training
     wall: float  # seconds since the study began
     proposed: dict[str, Any]  # x, as the scheduler asked
     configuration: dict[str, Any]  # x', as it was trained

@@ -1,0 +1,155 @@
+"""The look of every figure: palette, type, axes, files. No pyplot, so no global state.
+
+Colours: Okabe & Ito (2008), 'Color Universal Design', distinguishable with any colour vision;
+every arm has a line style and a marker of its own as well, for print in grey.
+"""
+
+import base64
+import io
+import itertools
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from ohgw.core.errors import StorageError
+
+WIDTH = 5.6  # inches: narrow enough to stay readable at the width of a phone
+INK, FAINT, GRID = "#1a1a1a", "#6b6b6b", "#e4e4e4"
+_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+_MARKERS = "osD^vPX"
+_RC = {
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "ohgw",
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How one arm is drawn, in every figure of a report."""
+
+    colour: str
+    dashes: Any
+    marker: str
+
+
+def looks(arms: Sequence[str]) -> dict[str, Look]:
+    """A look for each arm by its place in the plan; the first arm is black and solid."""
+    found = {}
+    for i, arm in enumerate(arms):
+        turn = i // len(_COLOURS) + i
+        found[arm] = Look(
+            _COLOURS[i % len(_COLOURS)], _DASHES[turn % len(_DASHES)], _MARKERS[i % len(_MARKERS)]
+        )
+    return found
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The house settings, for as long as a figure is drawn or saved."""
+    with mpl.rc_context(_RC), warnings.catch_warnings():
+        # A user's name may hold a letter that the font lacks; a box is drawn in its place.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
+
+
+def blank(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of `rows` stacked axes, `height` inches tall in all."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, 1, squeeze=False, **options)
+    return figure, list(itertools.chain.from_iterable(axes))
+
+
+def plain(text: str, limit: int = 34) -> str:
+    """`text` as matplotlib shows it literally: no mathematics, no line breaks, not too long."""
+    text = " ".join(text.split())
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return text.replace("$", r"\$")
+
+
+def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
+    """A logarithmic axis over [low, high] with readable labels even within one decade."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
+    subs = (1.0, 2.0, 5.0) if high / low < 1e3 else (1.0,)
+    if high / low < 4:
+        subs = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def spread_out(positions: Sequence[float], gap: float) -> list[float]:
+    """`positions` moved apart until neighbours are `gap` away, around their common middle."""
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    moved = [positions[i] for i in order]
+    for _ in range(100):
+        for i in range(1, len(moved)):
+            lack = gap - (moved[i] - moved[i - 1])
+            if lack > 1e-9:
+                moved[i - 1] -= lack / 2
+                moved[i] += lack / 2
+    result = [0.0] * len(positions)
+    for place, value in zip(order, moved, strict=True):
+        result[place] = value
+    return result
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write NAME.png (200 dpi) and NAME.pdf (TrueType fonts) without dates, hence repeatably."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with styled():
+            figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+            figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: the figure {name!r} cannot be written ({error.strerror}). "
+            "Check the directory's permissions and the free space."
+        ) from error
+
+
+def data_uri(figure: Figure) -> str:
+    """The figure as an SVG image that an HTML page can carry inside itself."""
+    buffer = io.BytesIO()
+    with styled():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

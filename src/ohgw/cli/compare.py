@@ -1,0 +1,97 @@
+"""`ohgw compare TASK`: methods side by side on paired seeds."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ohgw.analysis import wording
+from ohgw.analysis.results import Summary
+from ohgw.api import DEFAULT_METHODS, DEFAULT_SEEDS, DEFAULT_WORKERS, compare
+from ohgw.cli import _options as options
+from ohgw.cli import app
+from ohgw.cli._progress import watching
+
+
+@app.command("compare")
+def command(
+    task: options.Task,
+    seeds: Annotated[int, typer.Option(help="Paired seeds.")] = DEFAULT_SEEDS,
+    methods: Annotated[
+        str, typer.Option(help="Joined by commas; vanilla is always among them.")
+    ] = ",".join(DEFAULT_METHODS),
+    recipes: Annotated[
+        str | None,
+        typer.Option(
+            help="Joined by commas; all methods run under each.",
+            show_default="averaged, and plain for vanilla and the default method",
+        ),
+    ] = None,
+    calibration: Annotated[
+        int | None, typer.Option(help="Vanilla runs on other seeds that fix the targets.")
+    ] = None,
+    scheduler: options.Scheduler = "asha",
+    budget: options.Budget = None,
+    workers: options.Workers = DEFAULT_WORKERS,
+    engine: options.Engine = None,
+    device: options.Device = "auto",
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    resume: options.Resume = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Compare methods on TASK: time to target, final scores and overhead on paired seeds."""
+    options.require_out(out, resume)
+    with watching(quiet or as_json) as watcher:
+        summary, directory = compare(
+            task,
+            scheduler=scheduler,
+            methods=_words(methods),
+            recipes=None if recipes is None else _words(recipes),
+            seeds=seeds,
+            calibration=calibration,
+            budget=budget,
+            workers=workers,
+            engine=engine,
+            device=device,
+            seed=seed,
+            out=out,
+            resume=resume,
+            watcher=watcher,
+            command=options.this_command(),
+        )
+    if as_json:
+        typer.echo(json.dumps(summary.as_json() | {"directory": str(directory)}))
+        return
+    show(summary, Console())
+    Console().print(f"Report: {directory / 'report.html'}", soft_wrap=True)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def show(summary: Summary, console: Console) -> None:
+    """One line per arm, then one sentence per comparison."""
+    table = Table(title=f"{summary.task}: T@tau in epochs of work", title_justify="left")
+    table.add_column("arm")
+    for target, tau in summary.targets.items():
+        heading = f"{wording.LABELS[target]}\n{summary.metric} {wording.number(tau)}"
+        table.add_column(heading, justify="right")
+    for heading in ("validation", "test", "overhead"):
+        table.add_column(heading, justify="right")
+    for row in {row.arm: row for row in summary.rows}.values():
+        table.add_row(
+            row.arm,
+            *(f"{wording.spread(cell.time)}\n{cell.reached}/{cell.searches}" for cell in row.cells),
+            wording.spread(row.validation),
+            wording.spread(row.test),
+            wording.percent(row.overhead, signed=False),
+        )
+    console.print(table)
+    for row in summary.comparisons:
+        console.print(f"• {wording.finding(row)}")
+    console.print(wording.explanation(summary), style="dim")

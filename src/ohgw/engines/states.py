@@ -1,0 +1,81 @@
+"""States of trials that are paused, finished or best: what engines keep between jobs."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from ohgw.core.protocols import DifferentiableTask
+from ohgw.core.streams import Streams
+from ohgw.training.dynamics import State, initial_state
+from ohgw.training.feed import initial_parameters
+from ohgw.training.recipes import PolynomialAveraging, Recipe
+
+AVERAGING = PolynomialAveraging()
+Key = tuple[int, int]  # (search, trial)
+
+
+class Paused(NamedTuple):
+    """One configuration's training between two jobs."""
+
+    theta: Tensor  # (N,)
+    slots: tuple[Tensor, ...]
+    steps: int
+    average: Tensor | None  # (N,) under an averaging recipe
+
+    @property
+    def scored(self) -> Tensor:
+        """The parameters that are evaluated: averaged ones as soon as there are any."""
+        if self.average is None or self.steps < AVERAGING.every:
+            return self.theta
+        return self.average
+
+
+def start(
+    task: DifferentiableTask, streams: Streams, trial: int, recipe: Recipe, probed: State | None
+) -> Paused:
+    """Before a trial's first job: from where its probe left off, or from its own initialisation."""
+    if probed is None:
+        theta = initial_parameters(task, streams.integer("initialisation", trial))
+        probed = initial_state(task, theta)
+    average = probed.theta.clone() if recipe.averaged else None
+    return Paused(probed.theta, probed.slots, int(probed.t), average)
+
+
+def evaluate(
+    task: DifferentiableTask, thetas: list[Tensor], split: str, lanes: int = 64
+) -> list[dict[str, float]]:
+    """Metrics of each parameter vector on a whole split, `lanes` of them at a time."""
+    data = task.data[split]
+    results: list[dict[str, float]] = []
+    with torch.no_grad():
+        for first in range(0, len(thetas), lanes):
+            stack = torch.stack(thetas[first : first + lanes])
+            metrics = vmap(lambda theta: task.metrics(theta, data))(stack)
+            values = {name: value.tolist() for name, value in metrics.items()}
+            results += [
+                {name: column[row] for name, column in values.items()} for row in range(len(stack))
+            ]
+    return results
+
+
+class StateStore:
+    """States by (search, trial), and the best of each search."""
+
+    def __init__(self) -> None:
+        self.paused: dict[Key, Any] = {}
+        self.bests: dict[int, Any] = {}
+
+    def keep(self, search: int, trial: int) -> None:
+        self.bests[search] = self.paused[search, trial]
+
+    def release(self, search: int) -> None:
+        for key in [key for key in self.paused if key[0] == search]:
+            del self.paused[key]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"paused": dict(self.paused), "bests": dict(self.bests)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.paused, self.bests = state["paused"], state["bests"]

@@ -1,0 +1,164 @@
+"""What differentiable tasks share: flat parameters, losses, splits."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from ohgw.core.protocols import Metric, Optimizer
+from ohgw.core.space import Space
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and shapes of a model's tensors inside one flat parameter vector (N,).
+
+    One vector per model keeps a population's parameters in a single (P, N) tensor: an optimiser
+    step is then a handful of large operations, and moving a lane is copying a row.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+
+    @property
+    def sizes(self) -> list[int]:
+        return [math.prod(shape) for shape in self.shapes.values()]
+
+    @property
+    def size(self) -> int:
+        """Number of parameters N."""
+        return sum(self.sizes)
+
+    def split(self, theta: Tensor) -> dict[str, Tensor]:
+        """Views of `theta` (N,) by name.
+
+        One `split` rather than a slice per tensor: its backward is one concatenation, where
+        slices would each fill a zero vector of length N.
+        """
+        parts = theta.split(self.sizes)
+        return {
+            name: part.reshape(shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+    def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """The inverse of `split`."""
+        return torch.cat([tensors[name].reshape(-1) for name in self.shapes])
+
+    def mask(self, names: set[str]) -> Tensor:
+        """A vector (N,) with ones where a parameter belongs to one of `names`."""
+        return self.flatten(
+            {name: torch.full(shape, float(name in names)) for name, shape in self.shapes.items()}
+        )
+
+
+def uniform_fan_in(layout: Layout, fan_in: Mapping[str, int], generator: torch.Generator) -> Tensor:
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for every tensor: PyTorch's default for linear and conv."""
+    return layout.flatten(
+        {
+            name: (torch.rand(shape, generator=generator) * 2 - 1) / math.sqrt(fan_in[name])
+            for name, shape in layout.shapes.items()
+        }
+    )
+
+
+def cross_entropy(logits: Tensor, target: Tensor, smoothing: Tensor | float = 0.0) -> Tensor:
+    """Mean cross-entropy in nats with label smoothing (Szegedy et al. 2016, section 7).
+
+    `logits` (..., C), `target` (...) of class indices; `smoothing` may be a 0-d tensor, through
+    which derivatives flow. `torch.nn.functional.cross_entropy` takes a float only.
+    """
+    normaliser = logits.logsumexp(-1)
+    of_target = logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    if isinstance(smoothing, float) and smoothing == 0.0:
+        return (normaliser - of_target).mean()
+    return (normaliser - (1 - smoothing) * of_target - smoothing * logits.mean(-1)).mean()
+
+
+def accuracy(logits: Tensor, target: Tensor, dtype: torch.dtype) -> Tensor:
+    """Share of examples whose largest logit is the target, 0-d."""
+    return (logits.argmax(-1) == target).to(dtype).mean()
+
+
+def split_60_20_20(x: np.ndarray, y: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Fixed stratified splits; the same for every seed and arm."""
+    x_train, x_rest, y_train, y_rest = train_test_split(
+        x, y, test_size=0.4, random_state=0, stratify=y
+    )
+    x_val, x_test, y_val, y_test = train_test_split(
+        x_rest, y_rest, test_size=0.5, random_state=0, stratify=y_rest
+    )
+    return {"train": (x_train, y_train), "val": (x_val, y_val), "test": (x_test, y_test)}
+
+
+class ClassificationTask:
+    """Base of the shipped tasks: a model's `logits`, an `augment`, and the rest follows.
+
+    A subclass sets the attributes of `core.protocols.DifferentiableTask` and defines `init`,
+    `logits` and, where inputs are augmented, `augment`.
+    """
+
+    name: str
+    space: Space
+    metric = Metric("loss", "min")
+    min_resource: int
+    max_resource: int
+    batch_size: int
+    noise_size: int
+    optimizer: Optimizer
+    layout: Layout
+    data: dict[str, tuple[Tensor, ...]]
+
+    def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32):
+        self.device = torch.device(device)
+        self.dtype = dtype
+
+    def _place(self, *tensors: Any) -> tuple[Tensor, ...]:
+        """Tensors on the task's device; floating ones in its dtype."""
+        placed = []
+        for tensor in tensors:
+            tensor = torch.as_tensor(tensor)
+            dtype = self.dtype if tensor.is_floating_point() else None
+            placed.append(tensor.to(self.device, dtype))
+        return tuple(placed)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full mini-batches in the training split; the remainder of an epoch is dropped."""
+        return len(self.data["train"][0]) // self.batch_size
+
+    def init(self, generator: torch.Generator) -> Tensor:
+        raise NotImplementedError
+
+    def logits(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def augment(self, x: Tensor, hp: Mapping[str, Tensor], noise: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def train_loss(
+        self, theta: Tensor, batch: tuple[Tensor, ...], hp: Mapping[str, Tensor], noise: Tensor
+    ) -> Tensor:
+        x, y = batch
+        logits = self.logits(self.layout.split(theta), self.augment(x, hp, noise))
+        return cross_entropy(logits, y, hp["label_smoothing"])
+
+    def loss(self, theta: Tensor, batch: tuple[Tensor, ...]) -> Tensor:
+        x, y = batch
+        return cross_entropy(self.logits(self.layout.split(theta), x), y)
+
+    def metrics(self, theta: Tensor, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        x, y = batch
+        logits = self.logits(self.layout.split(theta), x)
+        return {"loss": cross_entropy(logits, y), "accuracy": accuracy(logits, y, self.dtype)}
+
+    def parameters(self, theta: Tensor) -> dict[str, Tensor]:
+        return self.layout.split(theta)
+
+    def to(self, device: str | torch.device, dtype: torch.dtype) -> Self:
+        """The same task on another device or in another precision."""
+        return type(self)(device, dtype)

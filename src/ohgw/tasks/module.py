@@ -1,0 +1,127 @@
+"""A differentiable task from a user's own `torch.nn.Module`, loss function and tensors.
+
+The module is copied, never changed. Batch normalisation uses each mini-batch's own statistics and
+dropout is off: running statistics and random masks are not functions of what goes in.
+"""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, replace_all_batch_norm_modules_
+
+from ohgw.core.errors import SettingError, UnknownNameError
+from ohgw.core.protocols import Metric, Optimizer
+from ohgw.core.space import Space
+from ohgw.tasks._common import Layout
+from ohgw.training.optimizers import SGD, AdamW
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adamw": AdamW}
+Tensors = tuple[Tensor, ...]
+
+
+class ModuleTask:
+    """Any module as a task: `loss(outputs, targets)` of `module(inputs)`.
+
+    module
+        A module, whose present parameters every trial starts from, or a function that makes one,
+        called under a trial's own seed.
+    loss
+        `(outputs, targets) -> mean loss`, 0-d.
+    train, validation, test
+        Tensors (inputs, targets), examples first. `test` defaults to `validation`.
+    space
+        Hyperparameters by the names `learning_rate`, `weight_decay`, `momentum` (SGD); what it
+        leaves out is 0.
+    """
+
+    metric = Metric("loss", "min")
+    noise_size = 0
+
+    def __init__(
+        self,
+        module: nn.Module | Callable[[], nn.Module],
+        loss: Callable[[Tensor, Tensor], Tensor],
+        train: Tensors,
+        validation: Tensors,
+        space: Space,
+        *,
+        test: Tensors | None = None,
+        optimizer: str = "sgd",
+        batch_size: int = 32,
+        min_resource: int = 1,
+        max_resource: int = 27,
+        name: str = "module",
+        device: str | torch.device | None = None,
+    ) -> None:
+        if optimizer not in OPTIMIZERS:
+            raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
+        known = OPTIMIZERS[optimizer]().hyperparameters
+        for hyperparameter in space.names:
+            if hyperparameter not in known:
+                raise UnknownNameError(f"hyperparameter of {optimizer!r}", hyperparameter, known)
+        if "learning_rate" not in space:
+            raise SettingError(f"The space of task {name!r} needs a 'learning_rate'.")
+        absent = {hyperparameter: 0.0 for hyperparameter in known - set(space.names)}
+        self.optimizer = OPTIMIZERS[optimizer](**absent)
+        if len(train[0]) < batch_size or len(validation[0]) < batch_size:
+            raise SettingError(
+                f"batch_size={batch_size!r} of task {name!r} is larger than the data: "
+                f"{len(train[0])} training and {len(validation[0])} validation examples."
+            )
+        self.name, self.space, self.batch_size = name, space, batch_size
+        self.min_resource, self.max_resource = min_resource, max_resource
+        self._fixed = isinstance(module, nn.Module)
+        self._make = (lambda: module) if isinstance(module, nn.Module) else module
+        example = self._copy()
+        parameters = dict(example.named_parameters())
+        first = next(iter(parameters.values()))
+        self.device = torch.device(device) if device is not None else first.device
+        self.dtype = first.dtype
+        self.layout = Layout({key: tuple(value.shape) for key, value in parameters.items()})
+        self._skeleton = example.to(self.device)
+        self._loss = loss
+        self.data = {
+            split: tuple(tensor.to(self.device) for tensor in tensors)
+            for split, tensors in {
+                "train": train,
+                "val": validation,
+                "test": validation if test is None else test,
+            }.items()
+        }
+
+    def _copy(self) -> nn.Module:
+        module = deepcopy(self._make())
+        replace_all_batch_norm_modules_(module)
+        return module.eval()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.data["train"][0]) // self.batch_size
+
+    def init(self, generator: torch.Generator) -> Tensor:
+        if self._fixed:
+            module = self._skeleton
+        else:
+            with torch.random.fork_rng():
+                torch.manual_seed(generator.initial_seed())
+                module = self._copy()
+        named = dict(module.named_parameters())
+        return self.layout.flatten({k: v.detach() for k, v in named.items()}).to(self.device)
+
+    def loss(self, theta: Tensor, batch: Tensors) -> Tensor:
+        inputs, targets = batch
+        outputs = functional_call(self._skeleton, self.layout.split(theta), (inputs,))
+        return self._loss(outputs, targets)
+
+    def train_loss(
+        self, theta: Tensor, batch: Tensors, hp: Mapping[str, Tensor], noise: Tensor
+    ) -> Tensor:
+        return self.loss(theta, batch)
+
+    def metrics(self, theta: Tensor, batch: Tensors) -> dict[str, Tensor]:
+        return {"loss": self.loss(theta, batch)}
+
+    def parameters(self, theta: Tensor) -> dict[str, Tensor]:
+        return self.layout.split(theta)

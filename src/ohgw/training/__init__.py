@@ -1,0 +1,1 @@
+"""Training as pure functions: optimiser steps, dynamics, mini-batches, recipes, counted cost."""

@@ -1,0 +1,2 @@
+from ohgw.hypergrad.optimizers import *
+from ohgw.hypergrad.optimizers import SGD, AdamW

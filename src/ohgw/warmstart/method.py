@@ -1,0 +1,128 @@
+"""The seam between a method and whoever trains: draw configurations, probe them, propose one.
+
+A method is written as a generator: it *yields* probe requests, is sent their results, and returns
+a `Proposal`. The engine behind it answers requests of many trials, and of many searches, in one
+fused batch; the method's code stays that of a single trial. `prepare` runs once before a search's
+first proposal; after it, proposals are independent of each other.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ohgw.core.space import Space
+from ohgw.core.streams import Streams
+from ohgw.core.trial import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class GradientRequest:
+    """Hypergradient of the validation loss after `steps` mini-batches, at a trial's own start."""
+
+    trial: int
+    configuration: Configuration
+    steps: int
+    estimator: str
+
+
+@dataclass(frozen=True, slots=True)
+class GradientResult:
+    """`gradient` (d,) in natural coordinates over the continuous names; work in training steps."""
+
+    gradient: np.ndarray
+    loss: float
+    work: float
+    estimator: str  # the one that answered: finite differences where the asked one failed
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRequest:
+    """Train each configuration for `steps` mini-batches from one shared initialisation.
+
+    `initialisation` numbers the sweep's shared initialisations, so that a bad one can be redrawn.
+    """
+
+    configurations: tuple[Configuration, ...]
+    steps: int
+    initialisation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """Losses on one shared validation mini-batch; `states` can be trained on."""
+
+    before: float
+    after: np.ndarray  # (configurations,), non-finite where one diverged
+    states: tuple[Any, ...]  # None where the task cannot hand a state over
+    work: float
+
+
+Request = GradientRequest | RolloutRequest
+Result = GradientResult | RolloutResult
+Probing = Generator[Request, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The configuration to train (x'), what the probe cost and what it saw.
+
+    `state` is where training goes on; None means the trial's own initialisation. `work` is all
+    work done for this proposal, in training steps. `steps_done` of it are already contained in
+    `state`: they are training, the rest is the probe's overhead.
+    """
+
+    configuration: Configuration
+    work: float = 0.0
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    state: Any = None
+    steps_done: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a method may know and use of the search it serves."""
+
+    space: Space
+    streams: Streams
+    draw: Callable[[np.random.Generator], Configuration]
+    expected_steps: float  # training steps an admitted trial is expected to take
+    gradients: bool  # whether the task answers a GradientRequest
+    rollouts: bool  # whether it answers a RolloutRequest
+    warmup_steps: float  # of the task's learning-rate schedule; 0 without one
+    visible: Callable[[str, int], frozenset[str]]  # (estimator, steps) -> hyperparameters seen
+    gradient_work: Callable[[str, int], float]  # (estimator, steps) -> work of one request
+    rollout_work: Callable[[int, int], float]  # (configurations, steps) -> work of one request
+
+
+class Method:
+    """Base of all methods: proposes what the scheduler asked for.
+
+    `prepare` and `propose` are generators of requests. A method instance serves one search;
+    `state_dict` must hold what `prepare` decided, so that a resumed search goes on the same way.
+    """
+
+    name = "vanilla"
+
+    def price(self, sweep: Sweep) -> float:
+        """Work that the next proposal will cost, in training steps; never less than it does."""
+        return 0.0
+
+    def prepare(self, sweep: Sweep) -> Generator[Request, Any, None]:
+        """Once per search, before its first proposal."""
+        return
+        yield
+
+    def propose(
+        self, sweep: Sweep, trial: int, configuration: Configuration
+    ) -> Generator[Request, Any, Proposal]:
+        """Return the configuration to train instead of `configuration`."""
+        return Proposal(configuration)
+        yield
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        return None

@@ -1,0 +1,138 @@
+"""Moves: shift a configuration along a hypergradient, or along a control direction.
+
+The paper's rule is psi <- psi - eta * dL/dpsi in the space's natural coordinates (log10 of the
+learning rate, not the rate), with eta = 1e-3 from the range 1e-4 to 1e-2. Taken at the first
+mini-batch, dL/dpsi of every optimiser hyperparameter is zero, so the gradient is that of the
+loss one lookahead step later: see `docs/hypergradients.md`.
+
+Guards: a dimension whose gradient is not finite stays where it was and is counted; the result is
+clipped to the space; discrete dimensions never move.
+"""
+
+from collections.abc import Generator
+from typing import Any, Literal
+
+import numpy as np
+
+from ohgw.core.errors import SettingError, SpaceError
+from ohgw.core.space import Space
+from ohgw.core.trial import Configuration
+from ohgw.warmstart.method import GradientRequest, GradientResult, Method, Proposal, Request, Sweep
+
+Direction = Literal["gradient", "random", "null"]
+
+
+class Move(Method):
+    """One gradient step on a configuration before it is trained.
+
+    eta
+        Step size of the paper's rule, in natural coordinates. Ignored where `radius` is set.
+    steps
+        Training steps of the lookahead, K >= 1.
+    estimator
+        A name of `ohgw.hypergrad.ESTIMATORS`.
+    radius
+        Move this far in the unit cube along the normalised gradient instead of eta times it.
+    only
+        Hyperparameters that may move, joined by '+'; all continuous ones by default.
+    direction
+        'gradient', or a control at the same cost: 'random' moves equally far in a random
+        direction, 'null' not at all.
+    """
+
+    def __init__(
+        self,
+        name: str = "ohgw",
+        *,
+        eta: float = 1e-3,
+        steps: int = 1,
+        estimator: str = "reverse",
+        radius: float | None = None,
+        only: str | None = None,
+        direction: Direction = "gradient",
+    ) -> None:
+        if not eta > 0:
+            raise SettingError(f"eta={eta!r} of method {name!r} must be positive.")
+        if radius is not None and not 0 < radius <= 1:
+            raise SettingError(f"radius={radius!r} of method {name!r} must be in (0, 1].")
+        if steps < 1:
+            raise SettingError(
+                f"steps={steps!r} of method {name!r} must be at least 1: the loss at the first "
+                "mini-batch does not depend on the optimiser's hyperparameters."
+            )
+        self.name = name
+        self.eta, self.steps, self.estimator = eta, steps, estimator
+        self.radius, self.direction = radius, direction
+        self.only = None if only is None else tuple(only.split("+"))
+
+    def price(self, sweep: Sweep) -> float:
+        return sweep.gradient_work(self.estimator, self.steps) if sweep.gradients else 0.0
+
+    def propose(
+        self, sweep: Sweep, trial: int, configuration: Configuration
+    ) -> Generator[Request, Any, Proposal]:
+        if not sweep.gradients:
+            return Proposal(configuration, diagnostics={"stood_aside": "task has no probe"})
+        moving = self._moving(sweep)
+        result: GradientResult = yield GradientRequest(
+            trial, configuration, self.steps, self.estimator
+        )
+        names = sweep.space.continuous
+        may_move = np.array([name in moving for name in names])
+        finite = np.isfinite(result.gradient)
+        gradient = np.where(finite & may_move, result.gradient, 0.0)
+        step = self._step(sweep.space, gradient)
+        if self.direction == "random":
+            step = _random_step(sweep.streams.generator("probe", trial, 1), step, may_move)
+        elif self.direction == "null":
+            step = np.zeros_like(step)
+        psi = sweep.space.to_natural(configuration)
+        return Proposal(
+            sweep.space.from_natural(psi + step, configuration),
+            work=result.work,
+            diagnostics={
+                "loss": _finite_or_none(result.loss),
+                "gradient": {
+                    name: _finite_or_none(value)
+                    for name, value in zip(names, result.gradient, strict=True)
+                },
+                "non_finite": int((~finite & may_move).sum()),
+                "held": [name for name in names if name not in moving],
+                "estimator": result.estimator,
+            },
+        )
+
+    def _moving(self, sweep: Sweep) -> frozenset[str]:
+        """Hyperparameters that move: those allowed, less those the estimator cannot see."""
+        visible = sweep.visible(self.estimator, self.steps)
+        if self.only is None:
+            return visible
+        for name in self.only:
+            if name not in sweep.space.continuous:
+                raise SpaceError(
+                    f"only={name!r} of method {self.name!r} is not a continuous hyperparameter; "
+                    f"the space has {', '.join(sweep.space.continuous)}."
+                )
+        return visible & frozenset(self.only)
+
+    def _step(self, space: Space, gradient: np.ndarray) -> np.ndarray:
+        """The step (d,) in natural coordinates."""
+        if self.radius is None:
+            return -self.eta * gradient
+        in_cube = gradient * space.unit_scale  # dL/du, u in the unit cube
+        largest = np.abs(in_cube).max(initial=0.0)
+        if largest == 0.0:
+            return np.zeros_like(gradient)
+        in_cube = in_cube / largest  # gradients span orders of magnitude: squares may overflow
+        return -self.radius * in_cube / np.linalg.norm(in_cube) * space.unit_scale
+
+
+def _random_step(rng: np.random.Generator, step: np.ndarray, may_move: np.ndarray) -> np.ndarray:
+    """A step as long as `step`, in a uniformly random direction of the same dimensions."""
+    direction = rng.standard_normal(step.shape) * may_move
+    norm = np.linalg.norm(direction)
+    return direction * (np.linalg.norm(step) / norm) if norm > 0 else np.zeros_like(step)
+
+
+def _finite_or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

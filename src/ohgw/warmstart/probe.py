@@ -1,0 +1,326 @@
+"""Probes: answer a method's requests by looking at the task, many requests in one batch.
+
+Every answer carries its work, which is always charged. The probe draws from streams of its own,
+so training sees the same initialisations, mini-batches and noise with it and without it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
+from functools import cache
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
+from ohgw.core.streams import Streams
+from ohgw.core.trial import Configuration
+from ohgw.hypergrad import get_estimator
+from ohgw.training.cost import count_flops
+from ohgw.training.dynamics import State, decode, initial_state, population_step_, train_step
+from ohgw.training.feed import Feed, initial_parameters
+from ohgw.warmstart.method import (
+    GradientRequest,
+    GradientResult,
+    Request,
+    Result,
+    RolloutRequest,
+    RolloutResult,
+)
+
+MAX_LANES = 256  # rollouts in one batch; bounds memory
+MAX_GRADIENT_LANES = 64  # a gradient holds K steps of activations for every lane
+FALLBACK = "finite-difference"
+
+Asked = tuple[Streams, Request]
+T = TypeVar("T")
+
+
+class Probe(Protocol):
+    """Answers requests about one task, and says what it can answer and at which price."""
+
+    gradients: bool
+    rollouts: bool
+
+    def visible(self, estimator: str, steps: int) -> frozenset[str]: ...
+
+    def gradient_work(self, estimator: str, steps: int) -> float: ...
+
+    def rollout_work(self, configurations: int, steps: int) -> float: ...
+
+    def answer(self, asked: Sequence[Asked]) -> list[Result]: ...
+
+
+def converse(
+    probe: Probe, conversations: Sequence[tuple[Streams, Generator[Request, Any, T]]]
+) -> list[T]:
+    """Run generators of requests to their ends, answering those that wait together."""
+    returned: dict[int, T] = {}
+    inbox: dict[int, Any] = dict.fromkeys(range(len(conversations)))
+    while inbox:
+        waiting: list[tuple[int, Request]] = []
+        for index, message in inbox.items():
+            try:
+                waiting.append((index, conversations[index][1].send(message)))
+            except StopIteration as stop:
+                returned[index] = stop.value
+        results = probe.answer([(conversations[index][0], request) for index, request in waiting])
+        inbox = {index: result for (index, _), result in zip(waiting, results, strict=True)}
+    return [returned[index] for index in range(len(conversations))]
+
+
+class DifferentiableProbe:
+    """Probes a differentiable task: every request becomes lanes of a vmapped program."""
+
+    gradients = True
+    rollouts = True
+
+    def __init__(self, task: DifferentiableTask, feed: Feed) -> None:
+        self.task, self.feed = task, feed
+        self._price = cache(self._count)  # per instance: a price belongs to a task
+
+    def visible(self, estimator: str, steps: int) -> frozenset[str]:
+        return get_estimator(estimator).visible(self.task, steps)
+
+    def gradient_work(self, estimator: str, steps: int) -> float:
+        """Work of one hypergradient, in training steps."""
+        return self._price(estimator, steps) / self._price("step", 0)
+
+    def rollout_work(self, configurations: int, steps: int) -> float:
+        """Work of one rollout request: the steps, and a look at each model and the untrained one."""
+        look = self._price("look", 0) / self._price("step", 0)
+        return configurations * (steps + look) + look
+
+    @property
+    def step_flops(self) -> float:
+        """FLOPs of one training step of one configuration."""
+        return self._price("step", 0)
+
+    def _count(self, what: str, steps: int) -> float:
+        task = self.task
+        streams = Streams(0)
+        psi, state, batches, noise, validation = self._inputs(
+            [(streams, GradientRequest(0, _centre(task), max(steps, 1), what))]
+        )
+        one = State(state.theta[0], tuple(slot[0] for slot in state.slots), state.t[0])
+        first = tuple(part[0] for part in batches)
+        seen = tuple(part[0] for part in validation)
+        if what == "step":
+            step = tuple(part[0] for part in first)
+            hp = decode(task.space, psi[0])
+            return count_flops(lambda: train_step(task, one, step, hp, noise[0, 0]))
+        if what == "look":
+            return count_flops(lambda: task.loss(one.theta, seen))
+        estimator = get_estimator(what)
+        return count_flops(lambda: estimator.gradient(task, one, psi[0], first, noise[0], seen))
+
+    def answer(self, asked: Sequence[Asked]) -> list[Result]:
+        groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        for index, (_, request) in enumerate(asked):
+            if isinstance(request, GradientRequest):
+                groups["gradient", request.estimator, request.steps].append(index)
+            else:
+                groups["rollout", request.steps].append(index)
+        results: dict[int, Result] = {}
+        for key, members in groups.items():
+            respond, lanes = (
+                (self._gradients, MAX_GRADIENT_LANES)
+                if key[0] == "gradient"
+                else (self._rollouts, MAX_LANES)
+            )
+            for chunk in _chunks(members, asked, lanes):
+                part = respond([asked[index] for index in chunk])
+                results |= dict(zip(chunk, part, strict=True))
+        return [results[index] for index in range(len(asked))]
+
+    def _inputs(
+        self, asked: Sequence[tuple[Streams, GradientRequest]]
+    ) -> tuple[Tensor, State, tuple[Tensor, ...], Tensor, tuple[Tensor, ...]]:
+        """psi (P, d), state, batches (P, K, B, ...), noise (P, K, n), validation (P, B, ...)."""
+        task, feed = self.task, self.feed
+        theta = torch.stack(
+            [
+                initial_parameters(task, streams.integer("initialisation", request.trial))
+                for streams, request in asked
+            ]
+        )
+        drawn = [feed.probe(streams, request.steps, request.trial) for streams, request in asked]
+        order, offsets, validation = (self._index(part) for part in zip(*drawn, strict=True))
+        steps = asked[0][1].steps
+        return (
+            self._psi([request.configuration for _, request in asked]),
+            initial_state(task, theta),
+            feed.batch(order),
+            feed.noise(offsets.reshape(-1)).reshape(len(asked), steps, -1),
+            feed.batch(validation, "val"),
+        )
+
+    def _gradients(self, asked: Sequence[tuple[Streams, GradientRequest]]) -> list[Result]:
+        request = asked[0][1]
+        inputs = self._inputs(asked)
+        name = request.estimator
+        try:
+            loss, gradient = self._vmapped(name, inputs)
+        except (RuntimeError, NotImplementedError):
+            # A layer without the derivatives that the estimator needs: differences need none.
+            name = FALLBACK
+            loss, gradient = self._vmapped(name, inputs)
+        work = self.gradient_work(name, request.steps)
+        return [
+            GradientResult(row, float(value), work, name)
+            for row, value in zip(gradient.cpu().double().numpy(), loss.cpu(), strict=True)
+        ]
+
+    def _vmapped(self, name: str, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+        psi, state, batches, noise, validation = inputs
+        estimator = get_estimator(name)
+
+        def single(*lane: Any) -> tuple[Tensor, Tensor]:
+            return estimator.gradient(self.task, *lane)
+
+        loss, gradient = vmap(single)(state, psi, batches, noise, validation)
+        return loss.detach(), gradient.detach()
+
+    def _rollouts(self, asked: Sequence[tuple[Streams, RolloutRequest]]) -> list[Result]:
+        task, feed = self.task, self.feed
+        counts = [len(request.configurations) for _, request in asked]
+        steps = asked[0][1].steps
+        starts, orders, offsets, validations = [], [], [], []
+        for streams, request in asked:
+            # One initialisation, one batch stream and one validation batch for the whole sweep:
+            # what differs between candidates is then the configuration alone.
+            key = request.initialisation
+            starts.append(initial_parameters(task, streams.integer("probe", 2, key)))
+            order, offset, validation = feed.probe(streams, steps, 3, key)
+            orders.append(order)
+            offsets.append(offset)
+            validations.append(validation)
+        lanes = torch.repeat_interleave(torch.tensor(counts)).to(task.device)
+        start = torch.stack(starts)
+        order, offset, validation = map(self._index, (orders, offsets, validations))
+        looks = feed.batch(validation, "val")
+        before = vmap(task.loss)(start, looks)
+        state = initial_state(task, start[lanes])
+        hp = decode(
+            task.space, self._psi([c for _, request in asked for c in request.configurations])
+        )
+        for k in range(steps):
+            batch = feed.batch(order[:, k])
+            noise = feed.noise(offset[:, k])
+            population_step_(task, state, tuple(t[lanes] for t in batch), hp, noise[lanes])
+        with torch.no_grad():
+            after = vmap(task.loss)(state.theta, tuple(t[lanes] for t in looks)).cpu().numpy()
+        results: list[Result] = []
+        first = 0
+        for index, count in enumerate(counts):
+            rows = range(first, first + count)
+            states = tuple(
+                State(state.theta[row], tuple(slot[row] for slot in state.slots), state.t[row])
+                for row in rows
+            )
+            results.append(
+                RolloutResult(
+                    float(before[index]), after[rows], states, self.rollout_work(count, steps)
+                )
+            )
+            first += count
+        return results
+
+    def _psi(self, configurations: Sequence[Configuration]) -> Tensor:
+        space = self.task.space
+        psi = np.stack([space.to_natural(configuration) for configuration in configurations])
+        return torch.as_tensor(psi, dtype=self.task.dtype, device=self.task.device)
+
+    def _index(self, arrays: Sequence[np.ndarray]) -> Tensor:
+        return torch.as_tensor(np.stack(arrays), device=self.task.device)
+
+
+class BlackBoxProbe:
+    """Probes a black-box task through its own `probe`, or stands aside where it has none.
+
+    `task.probe(configuration, seed) -> (loss, resource_spent)`. Gradients are central differences
+    of that loss under one seed; `steps` of a request have no meaning here.
+    """
+
+    width = 0.05  # of a difference, in the unit cube
+
+    def __init__(self, task: BlackBoxTask) -> None:
+        self.task = task
+        self._probe: Callable[[Configuration, int], tuple[float, float]] | None = getattr(
+            task, "probe", None
+        )
+        self.gradients = self.rollouts = self._probe is not None
+        self._spent = 0.0  # by the dearest look so far: the price of the next
+
+    def visible(self, estimator: str, steps: int) -> frozenset[str]:
+        return frozenset(self.task.space.continuous)
+
+    def gradient_work(self, estimator: str, steps: int) -> float:
+        return (2 * len(self.task.space.continuous) + 1) * self._spent
+
+    def rollout_work(self, configurations: int, steps: int) -> float:
+        return configurations * self._spent
+
+    def answer(self, asked: Sequence[Asked]) -> list[Result]:
+        return [
+            self._gradient(streams, request)
+            if isinstance(request, GradientRequest)
+            else self._rollout(streams, request)
+            for streams, request in asked
+        ]
+
+    def _look(self, configuration: Configuration, seed: int) -> tuple[float, float]:
+        assert self._probe is not None  # methods ask only where `gradients` or `rollouts` holds
+        loss, spent = self._probe(configuration, seed)
+        self._spent = max(self._spent, spent)
+        return loss, spent
+
+    def _gradient(self, streams: Streams, request: GradientRequest) -> GradientResult:
+        space = self.task.space
+        seed = streams.integer("probe", request.trial)
+        base, work = self._look(request.configuration, seed)
+        psi = space.to_natural(request.configuration)
+        gradient = np.zeros(len(psi))
+        for k, step in enumerate(self.width * space.unit_scale):
+            ends, losses = [], []
+            for sign in (-1, 1):
+                end = psi.copy()
+                end[k] += sign * step
+                configuration = space.from_natural(end, request.configuration)
+                loss, spent = self._look(configuration, seed)
+                work += spent
+                ends.append(space.to_natural(configuration)[k])  # bounds clip an end
+                losses.append(loss)
+            gradient[k] = (losses[1] - losses[0]) / (ends[1] - ends[0])
+        return GradientResult(gradient, base, work, FALLBACK)
+
+    def _rollout(self, streams: Streams, request: RolloutRequest) -> RolloutResult:
+        seed = streams.integer("probe", 2, request.initialisation)
+        looks = [self._look(configuration, seed) for configuration in request.configurations]
+        return RolloutResult(
+            before=float("inf"),  # an untrained loss is not to be had: the guard always passes
+            after=np.array([loss for loss, _ in looks]),
+            states=(None,) * len(looks),
+            work=sum(spent for _, spent in looks),
+        )
+
+
+def _centre(task: DifferentiableTask) -> Configuration:
+    return task.space.from_unit(np.full(task.space.d, 0.5))
+
+
+def _chunks(members: list[int], asked: Sequence[Asked], lanes: int) -> list[list[int]]:
+    """Split `members` so that no chunk needs more than `lanes` lanes, unless one request does."""
+    chunks: list[list[int]] = []
+    room = 0
+    for index in members:
+        request = asked[index][1]
+        need = len(request.configurations) if isinstance(request, RolloutRequest) else 1
+        if not chunks or need > room:
+            chunks.append([])
+            room = lanes
+        chunks[-1].append(index)
+        room -= need
+    return chunks
