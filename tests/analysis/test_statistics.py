@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import PermutationMethod, wilcoxon
+
 from ohgw.analysis.statistics import (
     deviation_ratio,
     holm,
@@ -16,7 +18,6 @@ from ohgw.analysis.statistics import (
     relative_gains,
     signed_rank,
 )
-from scipy.stats import PermutationMethod, wilcoxon
 
 INF = math.inf
 finite = st.floats(-1e3, 1e3).map(lambda x: round(x, 6))
@@ -69,9 +70,10 @@ def test_signed_rank_is_the_exact_permutation_test(differences: list[int]) -> No
         assert ours.p == 1 and ours.direction == 0
         return
     theirs = wilcoxon(
-        np.array(differences, dtype=float), zero_method="pratt",
+        np.array(differences, dtype=float),
+        zero_method="pratt",
         method=PermutationMethod(n_resamples=10**6),
-    )  # fmt: skip
+    )
     assert ours.p == pytest.approx(theirs.pvalue, rel=1e-9)
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ohgw.analysis.frames import curve
 from ohgw.analysis.time_to_target import targets, time_to_target
 from ohgw.core.protocols import Mode
@@ -13,17 +14,36 @@ from ohgw.core.records import Arm, Header, Plan, Report
 
 def report(work: float, score: float | None, seed: int = 0, arm: str = "vanilla/plain") -> Report:
     return Report(
-        search=arm, seed=seed, trial=0, worker=0, start=0, resource=1, score=score,
-        metrics={}, work=work, job_work=1, probe_work=0, wall=0, proposed={}, configuration={},
-    )  # fmt: skip
+        search=arm,
+        seed=seed,
+        trial=0,
+        worker=0,
+        start=0,
+        resource=1,
+        score=score,
+        metrics={},
+        work=work,
+        job_work=1,
+        probe_work=0,
+        wall=0,
+        proposed={},
+        configuration={},
+    )
 
 
 def header(calibration: int, mode: Mode = "min") -> Header:
     plan = Plan(
-        task="t", scheduler="asha", arms=(Arm(method="vanilla", recipe="plain"),), seeds=(1,),
-        calibration_seeds=tuple(range(100, 100 + calibration)), budget=10, workers=1,
-        engine="serial", device="cpu", threads=1,
-    )  # fmt: skip
+        task="t",
+        scheduler="asha",
+        arms=(Arm(method="vanilla", recipe="plain"),),
+        seeds=(1,),
+        calibration_seeds=tuple(range(100, 100 + calibration)),
+        budget=10,
+        workers=1,
+        engine="serial",
+        device="cpu",
+        threads=1,
+    )
     return Header(plan=plan, steps_per_epoch=4, metric="loss", mode=mode)
 
 

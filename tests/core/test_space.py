@@ -91,6 +91,15 @@ def test_float_ends_are_exact(domain):
     assert domain.to_unit(domain.high) == 1.0
 
 
+@given(floats())
+def test_float_next_to_a_bound_stays_inside(domain):
+    low, high = domain.natural(domain.low), domain.natural(domain.high)
+    for coordinate in (math.nextafter(low, math.inf), math.nextafter(high, -math.inf)):
+        assert domain.low <= domain.from_natural(coordinate) <= domain.high
+    for value in (math.nextafter(domain.low, 1e10), math.nextafter(domain.high, -1e10)):
+        assert 0.0 <= domain.to_unit(value) <= 1.0
+
+
 def test_log_means_uniform_in_the_logarithm():
     assert Float(1e-4, 1.0, log=True).from_unit(0.5) == pytest.approx(1e-2)
     assert Float(0.0, 1.0).from_unit(0.5) == 0.5
@@ -272,15 +281,17 @@ def test_unit_cube_corners_are_exact(space):
 
 
 def test_unit_coordinates_are_clipped_and_checked():
-    low, high = MIXED.from_unit([-1.0] * 5), MIXED.from_unit([2.0, 9.0, math.inf, 2.0, 2.0])
-    assert low == MIXED.from_unit(np.zeros(5))
-    assert high == MIXED.from_unit(np.ones(5))
+    for beyond in (0.3, 1e9, math.inf):
+        assert MIXED.from_unit([-beyond] * 5) == MIXED.from_unit(np.zeros(5))
+        assert MIXED.from_unit([1 + beyond] * 5) == MIXED.from_unit(np.ones(5))
     with pytest.raises(SpaceError, match=r"u has shape \(4,\); give \(5,\)"):
         MIXED.from_unit(np.zeros(4))
     with pytest.raises(SpaceError, match="momentum: the coordinate in u is nan"):
         MIXED.from_unit([0.0, 0.0, math.nan, 0.0, 0.0])
     with pytest.raises(SpaceError, match="layers: 9 is outside"):
         MIXED.to_unit({**CONFIGURATION, "layers": 9})
+    with pytest.raises(SpaceError, match="layers: 9 is outside"):
+        MIXED.to_natural({**CONFIGURATION, "layers": 9})
 
 
 # Space: natural coordinates
@@ -310,11 +321,25 @@ def test_natural_step_over_width_is_unit_step(point, data):
     assert np.all(np.abs(step - unit_step) <= noise)
 
 
-@given(POINTS)
-def test_a_move_by_zero_is_no_move(point):
-    space, u = point
-    x = space.from_unit(u)
-    assert space.from_natural(space.to_natural(x), x) == x
+@pytest.mark.parametrize("space", [MIXED, *SPACES.values()], ids=["mixed", *SPACES])
+def test_a_move_by_zero_is_no_move(space):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        x = space.sample(rng)
+        assert space.from_natural(space.to_natural(x), x) == x
+
+
+def test_single_precision_values_are_mapped_in_double_precision():
+    single = {**CONFIGURATION, "momentum": np.float32(0.3), "learning_rate": np.float32(0.03)}
+    double = {
+        **single,
+        "momentum": float(np.float32(0.3)),
+        "learning_rate": float(np.float32(0.03)),
+    }
+    assert MIXED.to_unit(single).tolist() == MIXED.to_unit(double).tolist()
+    assert MIXED.to_natural(single).tolist() == MIXED.to_natural(double).tolist()
+    moved = MIXED.from_natural(MIXED.to_natural(single), single)
+    assert (moved, type(moved["momentum"])) == (double, float)
 
 
 @given(POINTS, st.floats(0, 1e6))
@@ -487,8 +512,9 @@ activation: {type: categorical, choices: [relu, gelu]}
         ("lr: 2020-13-45", "not valid YAML: month"),
         ("? [a]\n: 1", "not valid YAML"),
         ("1: {type: int, low: 0, high: 1}", "name 1 must be"),
-        ("a: {type: int, low: 0, high: 1}\na: {type: int, low: 0, high: 2}", "'a' appears twice"),
-        ("a: {type: int, low: 0, low: 1, high: 2}", "'low' appears twice"),
+        ("a: {type: int, low: 0, high: 1}\na: {type: int, low: 0, high: 2}", "^The key 'a' app"),
+        ("a: {type: int, low: 0, low: 1, high: 2}", "^The key 'low' appears twice"),
+        ("a: &a {type: *a}", "a: type .* is unknown"),
         ("- a", "A space is a mapping .*, not"),
         ("", "A space is a mapping .*, not None"),
         ("{}", "at least one hyperparameter"),

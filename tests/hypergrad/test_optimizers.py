@@ -69,10 +69,10 @@ def test_adamw_takes_the_steps_of_torch_but_for_epsilon(lr, decay, warmup, seed)
     hp = tensors({"learning_rate": lr, "weight_decay": decay, "warmup_scale": 2.0})
     rates = [lr * min(1.0, (t + 1) / (2.0 * warmup)) if warmup else lr for t in range(STEPS)]
     parameter = theta.clone().requires_grad_()
-    reference = torch.optim.AdamW([parameter], lr=lr, weight_decay=decay, eps=1e-10)
-    ours, _ = trajectory(AdamW(eps=1e-10, warmup_steps=warmup), hp, theta, grads)
+    reference = torch.optim.AdamW([parameter], lr=lr, weight_decay=decay, eps=1e-14)
+    ours, _ = trajectory(AdamW(eps=1e-14, warmup_steps=warmup), hp, theta, grads)
     expected = torch_trajectory(reference, parameter, grads, rates)
-    torch.testing.assert_close(ours, expected, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
 
 
 def test_adamw_keeps_the_accuracy_of_its_bias_correction_in_float32():

@@ -11,13 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from ohgw.analysis.moves import Move
-from ohgw.analysis.results import Summary
+from ohgw.analysis.results import Cell, Summary
 from ohgw.analysis.statistics import Floats, quantile
 from ohgw.analysis.style import (
     FAINT,
     INK,
+    SHADE,
     Look,
     blank,
     log_axis,
@@ -30,7 +32,7 @@ from ohgw.analysis.time_to_target import LABELS
 from ohgw.analysis.wording import number, p_value, percent
 
 GRID_POINTS = 400
-LOG_RANGE = 8.0  # a score axis that spans more than this factor is logarithmic
+LOG_RANGE = 2.5  # a score axis that spans more than this factor is logarithmic
 ROW = 0.42  # inches for one arm in a strip chart
 
 
@@ -63,10 +65,12 @@ def anytime(
             look = style[arm]
             shown = np.where(np.isfinite(median), median, np.nan)
             outside = 10 * (abs(low) + abs(high))  # a band to infinity runs off the axes
-            band = [np.clip(np.where(np.isnan(shown), np.nan, b), -outside, outside)
-                    for b in (lower, upper)]  # fmt: skip
+            bottom, top = (
+                np.clip(np.where(np.isnan(shown), np.nan, side), -outside, outside)
+                for side in (lower, upper)
+            )
             axes.fill_between(
-                epochs, *band, step="post", color=look.colour, alpha=0.13, linewidth=0
+                epochs, bottom, top, step="post", color=look.colour, alpha=0.13, linewidth=0
             )
             axes.plot(
                 epochs,
@@ -143,7 +147,7 @@ def times(values: Mapping[str, Mapping[str, Floats]], summary: Summary) -> Figur
                 _strip(axes, place, by_arm[arm], style[arm], right)
             _rows(axes, [plain(arm, 26) for arm in arms])
             if anywhere:
-                axes.axvspan(right * 1.02, right * 1.14, color="#f1f1f1", zorder=0, linewidth=0)
+                axes.axvspan(right * 1.02, right * 1.14, color=SHADE, zorder=0, linewidth=0)
                 axes.text(right * 1.08, -0.62, "missed", ha="center", fontsize=8.5, color=FAINT)
             axes.set_xlim(0, right * (1.14 if anywhere else 1.02))
         panels[-1].set_xlabel("work until the target is reached, T@τ (epochs)")
@@ -155,102 +159,68 @@ def times(values: Mapping[str, Mapping[str, Floats]], summary: Summary) -> Figur
 def _strip(axes: Axes, place: int, values: Floats, look: Look, right: float) -> None:
     """One arm's searches as dots around height `place`, its median and quartiles on top."""
     reached = values[np.isfinite(values)]
-    missed = values.size - reached.size
-    axes.plot(
-        reached,
-        place + _jitter(reached.size, 0.26),
-        linestyle="",
-        marker="o",
-        markersize=3.2,
-        markeredgewidth=0,
-        color=look.colour,
-        alpha=0.38,
-    )
-    if missed:
-        axes.text(right * 1.08, place, str(missed), ha="center", va="center", color=look.colour)
+    _dots(axes, reached, place, look)
+    if reached.size < values.size:
+        missed = str(values.size - reached.size)
+        axes.text(right * 1.08, place, missed, ha="center", va="center", color=look.colour)
     if not values.size:
         return
     low, median, high = (float(quantile(values, q)) for q in (0.25, 0.5, 0.75))
     if np.isfinite(low):
-        end = min(high, right * 1.02)
-        axes.plot([low, end], [place, place], color=look.colour, linewidth=3, solid_capstyle="butt")
+        _bar(axes, [low, min(high, right * 1.02)], place, look)
     if np.isfinite(median):
-        axes.plot(
-            median, place, marker="D", markersize=6.5, color="white",
-            markeredgecolor=look.colour, markeredgewidth=1.6,
-        )  # fmt: skip
+        _diamond(axes, median, place, look)
 
 
 def changes(values: Mapping[str, Mapping[str, Floats]], summary: Summary) -> Figure | None:
     """T_arm / T_reference of every pair, with the median change and its interval.
 
     `values` maps target, then a comparison's key, to ratios (pairs,): 0 and infinity, where only
-    one arm reached the target, stand at the edges.
+    one of the two reached the target, stand at the edges.
     """
     comparisons = [row for row in summary.comparisons if row.pairs]
     if not values or not comparisons:
         return None
-    finite = np.concatenate(
-        [v[np.isfinite(v) & (v > 0)] for by_key in values.values() for v in by_key.values()]
-    )
-    reach = max(2.0, float(np.max(np.maximum(finite, 1 / finite), initial=1.0)) * 1.15)
-    reach = min(reach, 32.0)
-    edge = reach * 1.35
+    everything = np.concatenate([v for by_key in values.values() for v in by_key.values()])
+    finite = everything[np.isfinite(everything) & (everything > 0)]
+    reach = max(2.0, float(np.max(np.maximum(finite, 1 / finite), initial=1.0)) * 1.1)
+    edges = reach**1.12 if finite.size < everything.size else None  # where 0 and infinity stand
     style = looks([cost.arm for cost in summary.costs])
-    height = ROW + 0.16
+    names = [f"{plain(r.arm, 24)}\nvs {plain(r.reference or '', 22)}" for r in comparisons]
     with styled():
         figure, panels = blank(
-            len(values), len(values) * (height * len(comparisons) + 0.45) + 0.55, sharex=True
+            len(values), len(values) * ((ROW + 0.16) * len(comparisons) + 0.45) + 0.4, sharex=True
         )
         for axes, (target, by_key) in zip(panels, values.items(), strict=True):
             axes.set_title(LABELS[target])
-            log_axis(axes, "x", 1 / (edge * 1.2), edge * 1.2)
+            outer = reach**1.24 if edges else reach
+            log_axis(axes, "x", 1 / outer, outer)
             axes.axvline(1, color=INK, linewidth=1)
-            for side in (1 / edge, edge):
-                axes.axvspan(side / 1.17, side * 1.17, color="#f1f1f1", zorder=0, linewidth=0)
+            if edges:
+                axes.axvspan(1 / outer, reach**-1.02, color=SHADE, zorder=0, linewidth=0)
+                axes.axvspan(reach**1.02, outer, color=SHADE, zorder=0, linewidth=0)
             for place, row in enumerate(comparisons):
                 cell = next(c for c in row.cells if c.target == target)
-                ratio = by_key[row.key]
-                look = style[row.arm]
-                axes.plot(
-                    np.clip(ratio, 1 / edge, edge),
-                    place + _jitter(ratio.size, 0.3),
-                    linestyle="",
-                    marker="o",
-                    markersize=3.2,
-                    markeredgewidth=0,
-                    color=look.colour,
-                    alpha=0.35,
-                )
-                if not np.isnan(cell.low):
-                    ends = np.clip([1 + cell.low, 1 + cell.high], 1 / edge, edge)
-                    axes.plot(
-                        ends, [place, place], color=look.colour, linewidth=3, solid_capstyle="butt"
-                    )
-                axes.plot(
-                    np.clip(1 + cell.change, 1 / edge, edge), place, marker="D", markersize=6.5,
-                    color="white", markeredgecolor=look.colour, markeredgewidth=1.6,
-                )  # fmt: skip
-                axes.text(
-                    1.02,
-                    place,
-                    f"{percent(cell.change)}\nHolm p {p_value(cell.p_holm)}"
-                    if not np.isnan(cell.p)
-                    else f"{percent(cell.change)}\nnot tested",
-                    transform=axes.get_yaxis_transform(),
-                    va="center",
-                    fontsize=8.5,
-                    linespacing=1.1,
-                )
-            _rows(
-                axes,
-                [f"{plain(r.arm, 24)}\nvs {plain(r.reference or '', 22)}" for r in comparisons],
-            )
-        panels[-1].set_xlabel(
-            "T@τ of the arm / T@τ of its reference, same seed\n"
-            "← arm faster (at the edge: only the arm arrives)   reference faster →"
-        )
+                _pairs(axes, place, by_key[row.key], cell, style[row.arm], edges or reach)
+            _rows(axes, names)
+        powers = [2.0**k for k in range(-12, 13) if 2.0 ** abs(k) <= reach]
+        powers = powers if len(powers) < 10 else powers[len(powers) // 2 % 2 :: 2]
+        labels = [f"{x:g}" if x >= 1 else f"1/{1 / x:g}" for x in powers]
+        if edges:
+            powers, labels = [1 / edges, *powers, edges], ["0", *labels, "∞"]
+        panels[-1].set_xticks(powers, labels)
+        panels[-1].set_xlabel("← arm faster      T@τ arm / T@τ reference      reference faster →")
     return figure
+
+
+def _pairs(axes: Axes, place: int, ratio: Floats, cell: Cell, look: Look, edge: float) -> None:
+    """One comparison's pairs as dots around height `place`, the median and its interval on top."""
+    _dots(axes, np.clip(ratio, 1 / edge, edge), place, look)
+    if not np.isnan(cell.low):
+        _bar(axes, np.clip([1 + cell.low, 1 + cell.high], 1 / edge, edge), place, look)
+    _diamond(axes, float(np.clip(1 + cell.change, 1 / edge, edge)), place, look)
+    tested = "not tested" if np.isnan(cell.p) else f"Holm p {p_value(cell.p_holm)}"
+    _margin(axes, place, f"{percent(cell.change)}\n{tested}")
 
 
 def survival(
@@ -309,13 +279,23 @@ def displacement(found: Sequence[Move], arms: Sequence[str]) -> Figure | None:
                 qs = [float(quantile(move.values, q)) for q in (0.05, 0.25, 0.5, 0.75, 0.95)]
                 axes.plot(qs[::4], [place, place], color=look.colour, linewidth=1.3)
                 axes.plot(
-                    qs[1:4:2], [place, place], color=look.colour, linewidth=5.5, alpha=0.55,
+                    qs[1:4:2],
+                    [place, place],
+                    color=look.colour,
+                    linewidth=5.5,
+                    alpha=0.55,
                     solid_capstyle="butt",
-                )  # fmt: skip
+                )
                 axes.plot(
-                    qs[2], place, marker=look.marker, color="white", markersize=5.5,
-                    markeredgecolor=look.colour, markeredgewidth=1.5,
-                )  # fmt: skip
+                    qs[2],
+                    place,
+                    marker=look.marker,
+                    color="white",
+                    markersize=5.5,
+                    markeredgecolor=look.colour,
+                    markeredgewidth=1.5,
+                )
+                _margin(axes, place, f"median {number(qs[2], 2)}")
             reach = max(abs(axes.get_xlim()[0]), abs(axes.get_xlim()[1]))
             axes.set_xlim(-reach, reach)
             axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
@@ -333,9 +313,45 @@ def _rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
+def _dots(axes: Axes, values: Floats, place: int, look: Look) -> None:
+    axes.plot(
+        values,
+        place + _jitter(values.size, 0.28),
+        linestyle="",
+        marker="o",
+        markersize=3.2,
+        markeredgewidth=0,
+        color=look.colour,
+        alpha=0.38,
+    )
+
+
+def _bar(axes: Axes, ends: ArrayLike, place: int, look: Look) -> None:
+    axes.plot(ends, [place, place], color=look.colour, linewidth=3, solid_capstyle="butt")
+
+
+def _diamond(axes: Axes, value: float, place: int, look: Look) -> None:
+    axes.plot(
+        value,
+        place,
+        marker="D",
+        markersize=6.5,
+        color="white",
+        markeredgecolor=look.colour,
+        markeredgewidth=1.6,
+    )
+
+
+def _margin(axes: Axes, place: int, text: str) -> None:
+    """Text beside a row, right of the axes."""
+    where = axes.get_yaxis_transform()
+    axes.text(1.02, place, text, transform=where, va="center", fontsize=8.5, linespacing=1.1)
+
+
 def _jitter(n: int, width: float) -> Floats:
     """Fixed offsets in [-width, width] (n,) that never put neighbours side by side."""
-    return width * (2 * ((np.arange(1, n + 1) * 0.6180339887498949) % 1) - 1)
+    golden = 0.6180339887498949
+    return width * (2 * (np.arange(1, n + 1, dtype=np.float64) * golden % 1) - 1)
 
 
 def _legend_below(figure: Figure, axes: Axes) -> None:

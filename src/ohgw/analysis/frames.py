@@ -34,7 +34,8 @@ def load(source: Path | str | Rows) -> Rows:
     header, reports, finals = rows
     labels = {arm.label for arm in header.plan.arms}
     seeds = {*header.plan.seeds, *header.plan.calibration_seeds}
-    for row in (*reports, *finals):
+    searches: list[Report | Final] = [*reports, *finals]
+    for row in searches:
         if row.search not in labels or row.seed not in seeds:
             raise RecordError(
                 f"Search {row.search!r} with seed {row.seed!r} is not in the record's own plan "

@@ -30,9 +30,9 @@ class Move:
 def moves(reports: Iterable[Report]) -> list[Move]:
     """Moves by hyperparameter and arm, over each trial's first report.
 
-    Empty where no arm moved anything. Arms that moved nothing, and hyperparameters that are not
-    numbers, are left out. The unit is the same in every arm: the log ratio where all values of a
-    hyperparameter are positive, the plain difference otherwise.
+    Empty where no arm moved anything. Left out are arms that moved nothing, and hyperparameters
+    that no arm moved or that are not numbers. The unit is the same in every arm: the log ratio
+    where all values of a hyperparameter are positive, the plain difference otherwise.
     """
     pairs: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     for report in reports:
@@ -48,7 +48,7 @@ def moves(reports: Iterable[Report]) -> list[Move]:
             ).reshape(-1, 2)
             for arm, found in pairs.items()
         }
-        if not any(v.size for v in values.values()):
+        if all((v[:, 0] == v[:, 1]).all() for v in values.values()):
             continue
         positive = all((v > 0).all() for v in values.values())
         unit: Unit = "log10 ratio" if positive else "difference"

@@ -3,14 +3,16 @@
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from ohgw.analysis.statistics import quantile
 from ohgw.analysis.style import FAINT, INK, blank, log_axis, plain, styled
 from ohgw.analysis.tune import TuneSummary
 
-LOG_RANGE = 8.0
+# Ordered in lightness; the map's palest part would vanish on white.
+_SHADES = ListedColormap(mpl.colormaps["YlGnBu"](np.linspace(0.3, 1.0, 256)))
+LOG_RANGE = 2.5
 
 
 def progress(reports: pd.DataFrame, summary: TuneSummary) -> Figure | None:
@@ -40,8 +42,7 @@ def progress(reports: pd.DataFrame, summary: TuneSummary) -> Figure | None:
             epochs[inside],
             scores[inside],
             c=resource[inside],
-            # The palest part of the map would vanish on white.
-            cmap=mpl.colormaps["cividis_r"].resampled(256),
+            cmap=_SHADES,
             norm=norm,
             s=16,
             alpha=0.85,
@@ -53,35 +54,55 @@ def progress(reports: pd.DataFrame, summary: TuneSummary) -> Figure | None:
         marker = "^" if summary.mode == "min" else "v"
         if beyond.any():
             axes.scatter(
-                epochs[beyond], np.full(beyond.sum(), bad), marker=marker, s=18, c=FAINT,
-                alpha=0.6, linewidths=0, clip_on=False, label="beyond the axis",
-            )  # fmt: skip
+                epochs[beyond],
+                np.full(beyond.sum(), bad),
+                marker=marker,
+                s=18,
+                c=FAINT,
+                alpha=0.6,
+                linewidths=0,
+                clip_on=False,
+                label="beyond the axis",
+            )
         diverged = ~np.isfinite(scores)
         if diverged.any():
             axes.scatter(
-                epochs[diverged], np.full(diverged.sum(), bad), marker="x", s=24, c="#D55E00",
-                linewidths=1.4, clip_on=False, label="diverged",
-            )  # fmt: skip
+                epochs[diverged],
+                np.full(diverged.sum(), bad),
+                marker="x",
+                s=24,
+                c="#D55E00",
+                linewidths=1.4,
+                clip_on=False,
+                label="diverged",
+            )
         steps = summary.improvements
         x = [step.epochs for step in steps] + [summary.work]
         y = [step.score for step in steps] + [steps[-1].score]
         axes.plot(x, y, drawstyle="steps-post", color=INK, linewidth=2, label="best so far")
         axes.plot(
-            x[-2], y[-2], marker="*", markersize=13, color="#D55E00", markeredgecolor="white",
-            linestyle="", label="incumbent",
-        )  # fmt: skip
+            x[-2],
+            y[-2],
+            marker="*",
+            markersize=13,
+            color="#D55E00",
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            linestyle="",
+            label="incumbent",
+        )
         axes.set_xlim(0, max(summary.work, summary.budget) * 1.01)
         axes.set_xlabel("work spent by the search (epochs)")
         axes.set_ylabel(f"{plain(summary.metric)} (validation)")
         if several:
             bar = figure.colorbar(dots, ax=axes, pad=0.015, aspect=28, fraction=0.05)
             rungs = np.unique(resource)
-            bar.set_ticks([] if rungs.size > 8 else rungs, minor=False)
+            bar.set_ticks([] if rungs.size > 8 else rungs.tolist(), minor=False)
             if rungs.size <= 8:
                 bar.set_ticklabels([f"{r:g}" for r in rungs])
             bar.ax.minorticks_off()
             bar.outline.set_visible(False)
-            bar.set_label("resource (light: short training)")
+            bar.set_label("resource when reported")
         figure.legend(loc="outside lower left", ncols=3, borderaxespad=0.3)
     return figure
 

@@ -22,7 +22,7 @@ from ohgw.analysis.moves import Move, moves
 from ohgw.analysis.progress import progress
 from ohgw.analysis.results import Summary, jsonable
 from ohgw.analysis.statistics import Floats, quantile, ratios
-from ohgw.analysis.style import data_uri, save
+from ohgw.analysis.style import save
 from ohgw.analysis.summary import compared_times, summarise
 from ohgw.analysis.time_to_target import LABELS, RULES
 from ohgw.analysis.tune import TuneSummary, summarise_search
@@ -60,7 +60,7 @@ def write_compare_report(directory: Path | str, command: str | None = None) -> S
     _write(directory / SUMMARY_NAME, _json(values))
     _write(directory / TABLE_NAME, table(summary).to_csv(index=False, na_rep=""))
     page = _render(
-        "compare.html.j2",
+        "compare.html",
         summary=summary,
         displacements=displacements,
         pictures=pictures,
@@ -86,7 +86,7 @@ def write_tune_report(directory: Path | str, command: str | None = None) -> Tune
     steps = pd.DataFrame(summary.as_json()["improvements"])
     _write(directory / TABLE_NAME, steps.to_csv(index=False))
     page = _render(
-        "tune.html.j2",
+        "tune.html",
         summary=summary,
         pictures=pictures,
         **_common(header, command),
@@ -245,8 +245,8 @@ def _pictures(
     pictures = []
     for name, title, caption, figure in drawn:
         if figure is not None:
-            save(figure, directory / FIGURES_NAME, name)
-            pictures.append(_Picture(name, title, caption, data_uri(figure)))
+            uri = save(figure, directory / FIGURES_NAME, name)
+            pictures.append(_Picture(name, title, caption, uri))
     return pictures
 
 

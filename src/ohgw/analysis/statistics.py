@@ -31,13 +31,14 @@ def quantile(values: ArrayLike, q: float, axis: int = 0) -> Floats:
     """
     ordered = np.sort(np.asarray(values, dtype=float), axis=axis)
     if ordered.shape[axis] == 0:
-        return np.full(np.delete(ordered.shape, axis), np.nan)
+        return np.full(tuple(np.delete(ordered.shape, axis)), np.nan)
     position = (ordered.shape[axis] - 1) * q
     low = np.take(ordered, math.floor(position), axis=axis)
     high = np.take(ordered, math.ceil(position), axis=axis)
     with np.errstate(invalid="ignore"):
         between = low + (position - math.floor(position)) * (high - low)
-    return np.where((low == high) | np.isneginf(low), low, between)
+    answer: Floats = np.where((low == high) | np.isneginf(low), low, between)
+    return answer
 
 
 def ratios(arm: ArrayLike, reference: ArrayLike) -> Floats:

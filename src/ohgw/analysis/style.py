@@ -23,11 +23,19 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from ohgw.core.errors import StorageError
 
 WIDTH = 5.6  # inches: narrow enough to stay readable at the width of a phone
-INK, FAINT, GRID = "#1a1a1a", "#6b6b6b", "#e4e4e4"
+INK, FAINT, GRID, SHADE = "#1a1a1a", "#6b6b6b", "#e4e4e4", "#f1f1f1"
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+_DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.5, 1.2, 1.5)),
+    (0, (9, 2)),
+    (0, (6, 1.5, 1.2, 1.5, 1.2, 1.5)),
+    (0, (2.6, 1.2)),
+)
 _MARKERS = "osD^vPX"
-_RC = {
+_RC: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
     "svg.fonttype": "path",
@@ -72,10 +80,8 @@ def looks(arms: Sequence[str]) -> dict[str, Look]:
     """A look for each arm by its place in the plan; the first arm is black and solid."""
     found = {}
     for i, arm in enumerate(arms):
-        turn = i // len(_COLOURS) + i
-        found[arm] = Look(
-            _COLOURS[i % len(_COLOURS)], _DASHES[turn % len(_DASHES)], _MARKERS[i % len(_MARKERS)]
-        )
+        turn = (i + i // len(_COLOURS)) % len(_DASHES)  # a second round shifts the line styles
+        found[arm] = Look(_COLOURS[i % len(_COLOURS)], _DASHES[turn], _MARKERS[turn])
     return found
 
 
@@ -108,9 +114,9 @@ def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     (axes.set_xlim if which == "x" else axes.set_ylim)(low, high)
-    subs = (1.0, 2.0, 5.0) if high / low < 1e3 else (1.0,)
-    if high / low < 4:
-        subs = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+    subs: tuple[float, ...] = (1.0, 2.0, 5.0) if high / low < 1e3 else (1.0,)
+    if high / low < 10:
+        subs = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
@@ -133,23 +139,22 @@ def spread_out(positions: Sequence[float], gap: float) -> list[float]:
     return result
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write NAME.png (200 dpi) and NAME.pdf (TrueType fonts) without dates, hence repeatably."""
+def save(figure: Figure, folder: Path, name: str) -> str:
+    """Write NAME.png (200 dpi) and NAME.pdf (TrueType fonts); return it as an SVG data URI.
+
+    Nothing written holds a date, so equal figures make equal files.
+    """
+    svg = io.BytesIO()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with styled():
             figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+            figure.set_layout_engine("none")  # positions are settled; do not solve for them again
             figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+            figure.savefig(svg, format="svg", metadata={"Date": None})
     except OSError as error:
         raise StorageError(
             f"{folder}: the figure {name!r} cannot be written ({error.strerror}). "
             "Check the directory's permissions and the free space."
         ) from error
-
-
-def data_uri(figure: Figure) -> str:
-    """The figure as an SVG image that an HTML page can carry inside itself."""
-    buffer = io.BytesIO()
-    with styled():
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.getvalue()).decode("ascii")

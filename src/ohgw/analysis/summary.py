@@ -89,8 +89,8 @@ class _Study:
         plan = self.header.plan
         rows = []
         for arm in plan.arms:
-            against = references(plan.arms, arm)
-            rows += [self.row(arm.label, label) for label in against or [None]]
+            against: list[str | None] = [*references(plan.arms, arm)] or [None]
+            rows += [self.row(arm.label, label) for label in against]
         tested = [(i, j) for i, row in enumerate(rows) for j in range(len(row.cells))]
         adjusted = holm([rows[i].cells[j].p for i, j in tested])
         by_cell = dict(zip(tested, adjusted.tolist(), strict=True))

@@ -15,15 +15,17 @@ from ohgw.analysis.statistics import quantile
 from ohgw.core.records import Arm, Header, Report
 
 BASELINE = Arm(method="vanilla", recipe="plain")
+_PER_CENT = "\N{NO-BREAK SPACE}%"  # stays with its number wherever a label is shown
 LABELS = {
-    "budget_25": "25 % of budget",
-    "budget_50": "50 % of budget",
-    "reach_90": "reached by 90 %",
+    "budget_25": f"25{_PER_CENT} of budget",
+    "budget_50": f"50{_PER_CENT} of budget",
+    "reach_90": f"reached by 90{_PER_CENT}",
 }
+_MEDIAN = "median best score of the calibration seeds when"
 RULES = {
-    "budget_25": "median best score of the calibration seeds when 25 % of the budget is spent",
-    "budget_50": "median best score of the calibration seeds when 50 % of the budget is spent",
-    "reach_90": "hardest score that at least 90 % of the calibration seeds reach in the end",
+    "budget_25": f"{_MEDIAN} 25{_PER_CENT} of the budget is spent",
+    "budget_50": f"{_MEDIAN} 50{_PER_CENT} of the budget is spent",
+    "reach_90": f"hardest score that at least 90{_PER_CENT} of the calibration seeds reach in the end",
 }
 REACH = 0.9
 

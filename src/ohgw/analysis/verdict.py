@@ -15,6 +15,8 @@ SCORE_DROP = 0.002
 EXTRA_COST = 0.05
 DEVIATION = 1.10
 
+EXTRA_COST_NAME, DEVIATION_NAME = "extra cost", "deviation of T@τ"
+
 
 def judged(row: Row, adjusted: Sequence[float]) -> Row:
     """The row with Holm's p-values, outcomes and criteria; unchanged without a reference."""
@@ -39,7 +41,7 @@ def _cell_outcome(cell: Cell, p_holm: float) -> Outcome:
 
 
 def _criteria(row: Row) -> list[Criterion]:
-    less = f"change of T@tau ≤ −{LESS_TIME:.0%} and Holm p < {ALPHA:g}"
+    less = f"change ≤ −{100 * LESS_TIME:g} %, Holm p < {ALPHA:g}"
     found = [
         Criterion(
             "less time to target",
@@ -55,22 +57,22 @@ def _criteria(row: Row) -> list[Criterion]:
             found.append(
                 Criterion(
                     f"final {name} score kept",
-                    f"relative drop ≤ {SCORE_DROP:.1%}",
+                    f"relative drop ≤ {100 * SCORE_DROP:g} %",
                     gain.median,
                     None if math.isnan(gain.median) else gain.median >= -SCORE_DROP,
                 )
             )
     found.append(
         Criterion(
-            "extra cost",
-            f"probe work / all work ≤ {EXTRA_COST:.0%}",
+            EXTRA_COST_NAME,
+            f"probe work / all work ≤ {100 * EXTRA_COST:g} %",
             row.overhead,
             None if math.isnan(row.overhead) else row.overhead <= EXTRA_COST,
         )
     )
     found += [
         Criterion(
-            "deviation of T@tau",
+            DEVIATION_NAME,
             f"≤ {DEVIATION:.2f} × the reference's",
             cell.deviation,
             None if math.isnan(cell.deviation) else cell.deviation <= DEVIATION,

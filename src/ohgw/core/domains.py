@@ -49,16 +49,14 @@ class Float:
         if coordinate >= self.natural(self.high):
             return self.high
         value = 10.0**coordinate if self.log else float(coordinate)
-        return min(max(value, self.low), self.high)
+        return min(max(value, self.low), self.high)  # the power may round past a bound
 
     def to_unit(self, value: float) -> float:
         low, high = self.natural(self.low), self.natural(self.high)
-        return min(max((self.natural(value) - low) / (high - low), 0.0), 1.0)
+        return (self.natural(value) - low) / (high - low)
 
     def from_unit(self, u: float) -> float:
-        if u <= 0.0:
-            return self.low
-        if u >= 1.0:
+        if u >= 1.0:  # low + 1 * (high - low) may miss high by a rounding
             return self.high
         low, high = self.natural(self.low), self.natural(self.high)
         return self.from_natural(low + u * (high - low))

@@ -163,7 +163,9 @@ class PopulationEngine:
     def _shrink(self) -> None:
         """Drop free rows once they are many; a row costs as much free as filled."""
         occupied = [row for row, lane in enumerate(self.lanes) if lane is not None]
-        if self._rows is not None and len(occupied) < (1 - FREE_SHARE) * len(self.lanes):
+        if not occupied:
+            self._rows, self.lanes = None, []
+        elif self._rows is not None and len(occupied) < (1 - FREE_SHARE) * len(self.lanes):
             self._rows.select(occupied)
             self.lanes = [self.lanes[row] for row in occupied]
 

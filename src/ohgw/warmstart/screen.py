@@ -106,7 +106,9 @@ class Screen(Method):
                 f"{self.steps} probe steps lie within the learning rate's warm-up "
                 f"({sweep.warmup_steps:g} steps)"
             )
-        share = (self.candidates - 1) * self.steps / sweep.expected_steps
+        # The winner trains on from its probe; what the others took is lost.
+        lost = sweep.rollout_work(self.candidates, self.steps) * (1 - 1 / self.candidates)
+        share = lost / sweep.expected_steps
         if share > self.max_share:
             return f"a probe would cost {share:.1%} of a trial, more than {self.max_share:.1%}"
         return ""
