@@ -1,9 +1,9 @@
 """One-shot hyper-gradient warm-starts: cheap probes of the training loop steer a search.
 
-    import ohgw
+import ohgw
 
-    best = ohgw.tune("digits", budget=120)
-    print(best.configuration, best.test)
+best = ohgw.tune("digits", budget=120)
+print(best.configuration, best.test)
 """
 
 from ohgw.api import Tuned as Tuned

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ohgw import tasks
 from ohgw.analysis.report import write_compare_report, write_tune_report
-from ohgw.analysis.summary import Summary
+from ohgw.analysis.results import Summary
 from ohgw.core.errors import SettingError
 from ohgw.core.records import Arm
 from ohgw.core.space import Space
@@ -138,8 +138,10 @@ def compare(
 
     Vanilla, the reference, is always among the methods. Every method runs under the default recipe;
     vanilla and the default method also run under the others, so that a recipe's gain is not taken
-    for a method's. Naming `recipes` asks for their product with the methods instead. Targets are fixed from `calibration` vanilla runs on other seeds. All
-    searches run as one fused population on the population engine.
+    for a method's. Naming `recipes` asks for their product with the methods instead.
+
+    Targets are fixed from `calibration` vanilla runs on other seeds. All searches run as one fused
+    population on the population engine.
     """
     task, device = _load(task, device)
     directory = Path(out) if out is not None else _fresh_directory(f"compare-{task.name}")
@@ -257,7 +259,7 @@ def _tensors(data: Tensors | Iterable[Tensors]) -> tuple[Tensor, ...]:
     if isinstance(data, tuple) and all(isinstance(part, Tensor) for part in data):
         parts: list[Tensors] = [data]
     else:
-        parts = list(islice(data, 16))
+        parts = list(islice(cast(Iterable[Tensors], data), 16))
     if not parts or len(parts[0]) != 2:
         raise SettingError("data must be tensors (inputs, targets) or an iterable of such batches.")
     return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))

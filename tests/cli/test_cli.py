@@ -84,7 +84,7 @@ def test_compare_shows_every_arm_and_both_references(ohgw, tmp_path):
     summary = json.loads(out)
     assert summary["seeds"] == list(range(6))
     assert len(summary["calibration_seeds"]) == 3
-    assert len(summary["targets"]) == 3
+    assert "budget_50" in summary["targets"]  # after a quarter of this budget few have a score
 
 
 def test_tasks_and_doctor(ohgw):

@@ -9,9 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ohgw.core.errors import HypergradError
 from ohgw.hypergrad.analytic import Analytic
-from ohgw.hypergrad.dynamics import decode, train_step
 from ohgw.hypergrad.reverse import Reverse
 from ohgw.testing.estimators import SMALL_TASKS, draw_probe, small_task
+from ohgw.training.dynamics import decode, train_step
 
 
 def test_learning_rate_is_baydins_inner_product():

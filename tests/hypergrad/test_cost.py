@@ -4,9 +4,9 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from ohgw.hypergrad import ESTIMATORS
-from ohgw.hypergrad.dynamics import decode, train_step
 from ohgw.tasks import load
 from ohgw.testing.estimators import draw_probe
+from ohgw.training.dynamics import decode, train_step
 
 
 @pytest.fixture(scope="module")

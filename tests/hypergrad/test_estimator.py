@@ -8,9 +8,9 @@ import torch
 from ohgw.core.errors import HypergradError, InvisibleHyperparameterError, UnknownNameError
 from ohgw.core.space import Float, Int, Space
 from ohgw.hypergrad import ESTIMATORS, check_visible, get_estimator, hypergradient
-from ohgw.hypergrad.dynamics import State, decode, train_step
-from ohgw.hypergrad.optimizers import SGD
 from ohgw.testing.estimators import SMALL_TASKS, SmallTask, draw_probe, small_task
+from ohgw.training.dynamics import State, decode, train_step
+from ohgw.training.optimizers import SGD
 
 LOSS = {"dropout", "smoothing"}
 

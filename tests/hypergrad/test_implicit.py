@@ -6,9 +6,7 @@ from torch.func import grad, hessian
 
 from ohgw.core.errors import SettingError
 from ohgw.core.space import Float, Space
-from ohgw.hypergrad.dynamics import State, decode, initial_state
 from ohgw.hypergrad.implicit import Implicit
-from ohgw.hypergrad.optimizers import SGD, AdamW
 from ohgw.testing.estimators import (
     SmallTask,
     assert_agrees,
@@ -16,6 +14,8 @@ from ohgw.testing.estimators import (
     draw_probe,
     small_task,
 )
+from ohgw.training.dynamics import State, decode, initial_state
+from ohgw.training.optimizers import SGD, AdamW
 
 
 class Convex(SmallTask):

@@ -10,11 +10,11 @@ import warnings
 import pytest
 import torch
 
-from ohgw.hypergrad.dynamics import decode
 from ohgw.hypergrad.forward import Forward
-from ohgw.hypergrad.optimizers import AdamW
 from ohgw.hypergrad.reverse import Reverse
 from ohgw.testing.estimators import draw_probe, small_task
+from ohgw.training.dynamics import decode
+from ohgw.training.optimizers import AdamW
 
 STEPS = 3
 

@@ -86,9 +86,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_record(task, tmp_path, engin
     assert rows_of(tmp_path / "whole") == rows_of(tmp_path / "again")
 
     killed = tmp_path / "killed"
-    script = SCRIPT.format(
-        folder=os.path.dirname(__file__), engine=engine, directory=str(killed)
-    )
+    script = SCRIPT.format(folder=os.path.dirname(__file__), engine=engine, directory=str(killed))
     moments = random.Random(0)
     kills = 0
     for _ in range(12):

@@ -25,7 +25,7 @@ _MEDIAN = "median best score of the calibration seeds when"
 RULES = {
     "budget_25": f"{_MEDIAN} 25{_PER_CENT} of the budget is spent",
     "budget_50": f"{_MEDIAN} 50{_PER_CENT} of the budget is spent",
-    "reach_90": f"hardest score that at least 90{_PER_CENT} of the calibration seeds reach in the end",
+    "reach_90": f"hardest final score that at least 90{_PER_CENT} of the calibration seeds reach",
 }
 REACH = 0.9
 

@@ -11,7 +11,7 @@ Task = Annotated[str, typer.Argument(help="A task's name; `ohgw tasks` lists the
 Scheduler = Annotated[str, typer.Option(help="asha or random.")]
 Budget = Annotated[
     float | None,
-    typer.Option(help="Epochs of work for each search, probes included.", show_default="3 x top rung"),
+    typer.Option(help="Epochs of work for each search.", show_default="3 x top rung"),
 ]
 Workers = Annotated[int, typer.Option(help="Virtual workers of each search.")]
 Engine = Annotated[

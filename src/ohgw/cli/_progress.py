@@ -12,6 +12,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -56,7 +57,7 @@ def watching(quiet: bool) -> Iterator[Watcher]:
         console=Console(stderr=True),
         disable=quiet,
     )
-    bars: dict[str, int] = {}
+    bars: dict[str, TaskID] = {}
     groups: dict[str, list[Search]] = {}
     shown = 0.0
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ohgw.analysis import wording
 from ohgw.analysis.results import Summary
+from ohgw.analysis.time_to_target import LABELS
 from ohgw.api import DEFAULT_METHODS, DEFAULT_SEEDS, DEFAULT_WORKERS, compare
 from ohgw.cli import _options as options
 from ohgw.cli import app
@@ -79,7 +80,7 @@ def show(summary: Summary, console: Console) -> None:
     table = Table(title=f"{summary.task}: T@tau in epochs of work", title_justify="left")
     table.add_column("arm")
     for target, tau in summary.targets.items():
-        heading = f"{wording.LABELS[target]}\n{summary.metric} {wording.number(tau)}"
+        heading = f"{LABELS[target]}\n{summary.metric} {wording.number(tau)}"
         table.add_column(heading, justify="right")
     for heading in ("validation", "test", "overhead"):
         table.add_column(heading, justify="right")

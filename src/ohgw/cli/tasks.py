@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ohgw.cli import app
 from ohgw.cli import _options as options
+from ohgw.cli import app
 from ohgw.tasks import TASKS
 
 

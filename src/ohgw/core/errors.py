@@ -2,8 +2,8 @@
 
 OHGWError
 ├── SpaceError                 a search space, or a configuration against its space, is wrong
-├── UnknownNameError           a task, method, scheduler, recipe, engine or option that does not exist
-├── SettingError               a setting has a value that cannot work (budget of zero, no workers ...)
+├── UnknownNameError           a task, method, scheduler, recipe, engine or option is unknown
+├── SettingError               a setting cannot work: a budget of zero, no workers ...
 ├── MissingExtraError          an optional dependency is needed and absent
 ├── HypergradError
 │   └── InvisibleHyperparameterError   an estimator cannot see a hyperparameter it was asked about

@@ -112,7 +112,8 @@ class Optimizer(Protocol):
     Hyperparameters are tensors of the leading shape: () with (N,) parameters, (P,) with (P, N).
     """
 
-    hyperparameters: frozenset[str]
+    @property
+    def hyperparameters(self) -> frozenset[str]: ...
 
     def init(self, theta: "Tensor") -> "tuple[Tensor, ...]": ...
 
@@ -156,10 +157,18 @@ class DifferentiableTask(Protocol):
     min_resource: int  # in epochs
     max_resource: int
     batch_size: int
-    steps_per_epoch: int
     noise_size: int
-    optimizer: Optimizer
-    data: "Mapping[str, tuple[Tensor, ...]]"  # splits 'train', 'val', 'test'
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def optimizer(self) -> Optimizer: ...
+
+    @property
+    def data(self) -> "Mapping[str, tuple[Tensor, ...]]":
+        """Tensors by split, 'train', 'val' and 'test', examples first."""
+        ...
 
     @property
     def device(self) -> "torch.device": ...

@@ -19,9 +19,11 @@ class Engine(Protocol):
     """
 
     name: str
-    probe: Probe
     steps_per_unit: int  # training steps of one resource unit
     step_flops: float | None
+
+    @property
+    def probe(self) -> Probe: ...
 
     def bind(self, searches: Sequence[Search]) -> None:
         """The searches that jobs will refer to by index."""

@@ -89,7 +89,8 @@ class PopulationEngine:
         """The state a job starts from; a paused one is handed over, not copied."""
         search = self.searches[job.search]
         if job.start > 0:
-            return self.states.paused.pop((job.search, job.trial))
+            paused: Paused = self.states.paused.pop((job.search, job.trial))
+            return paused
         probed, job.state = job.state, None
         return start(self.task, search.sweep.streams, job.trial, search.recipe, probed)
 

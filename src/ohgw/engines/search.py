@@ -81,7 +81,7 @@ class Search:
         budget: float,
         steps_per_unit: int,
     ) -> None:
-        """`budget` in train-step equivalents; `steps_per_unit` training steps of a resource unit."""
+        """`budget` in train-step equivalents; a resource unit has `steps_per_unit` of them."""
         self.index, self.arm = index, arm
         self.scheduler, self.method, self.recipe = scheduler, method, recipe
         self.sweep, self.metric = sweep, metric
@@ -199,9 +199,7 @@ class Search:
         value = job.metrics[self.metric.name]
         score = value if isfinite(value) else None
         record = self.trials[job.trial]
-        self.scheduler.tell(
-            job.trial, job.resource, self.metric.worst if score is None else score
-        )
+        self.scheduler.tell(job.trial, job.resource, self.metric.worst if score is None else score)
         self.reports += 1
         if score is None:
             self.diverged += 1
@@ -232,9 +230,9 @@ class Search:
         return Final(
             search=self.arm.label,
             seed=self.seed,
-            trial=best and best.trial,
-            resource=best and best.resource,
-            score=best and best.score,
+            trial=best.trial if best else None,
+            resource=best.resource if best else None,
+            score=best.score if best else None,
             metrics=_finite(test),
             configuration=self.trials[best.trial].configuration if best else {},
             work=self.finished_work,

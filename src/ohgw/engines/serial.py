@@ -4,7 +4,6 @@ import pickle
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
@@ -18,9 +17,11 @@ from ohgw.warmstart.probe import BlackBoxProbe, DifferentiableProbe, Probe
 class Trainer(Protocol):
     """How one kind of task is trained and scored."""
 
-    probe: Probe
     steps_per_unit: int
     step_flops: float | None
+
+    @property
+    def probe(self) -> Probe: ...
 
     def train(self, job: Job, search: Search, paused: Any) -> tuple[Any, dict[str, float]]:
         """The state after the job, and its validation metrics. `paused` is None at the start."""
@@ -55,12 +56,12 @@ class DifferentiableTrainer:
             torch.tensor(paused.steps, device=task.device),
         )
         average = None if paused.average is None else paused.average.clone()
-        order = offsets = np.empty(0)
+        order, offsets = feed.epoch(streams, job.trial, 0)
         done = paused.steps
         until = job.resource * self.steps_per_unit
         for steps in range(done, until):
             epoch, position = divmod(steps, task.steps_per_epoch)
-            if steps == done or position == 0:
+            if epoch and (steps == done or position == 0):
                 order, offsets = feed.epoch(streams, job.trial, epoch)
             batch = feed.batch(torch.as_tensor(order[position], device=task.device))
             offset = torch.as_tensor(offsets[position : position + 1], device=task.device)
@@ -120,10 +121,7 @@ class SerialEngine:
 
     def advance(self) -> None:
         waiting = [
-            job
-            for search in self.searches
-            for job in search.jobs.values()
-            if job.metrics is None
+            job for search in self.searches for job in search.jobs.values() if job.metrics is None
         ]
         if not waiting:
             return

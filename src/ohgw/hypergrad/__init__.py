@@ -1,7 +1,7 @@
 """Hypergradients: derivatives of a validation loss with respect to hyperparameters.
 
-`optimizers` and `dynamics` make a training step a differentiable function; `estimator` says what
-an estimator offers; every other module is one estimator, and one line in the table here.
+`estimator` says what an estimator offers; every other module is one, and one line in the table
+here. What they differentiate, the training step as a function, is in `ohgw.training`.
 """
 
 from ohgw.core.errors import UnknownNameError

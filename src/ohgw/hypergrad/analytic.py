@@ -15,8 +15,8 @@ from torch.func import grad, grad_and_value, vjp
 
 from ohgw.core.errors import HypergradError
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.hypergrad.dynamics import State, decode
 from ohgw.hypergrad.estimator import Estimator, lookahead_blind_spot
+from ohgw.training.dynamics import State, decode
 
 
 class Analytic(Estimator):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ohgw.core.errors import HypergradError, InvisibleHyperparameterError, UnknownNameError
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.hypergrad.dynamics import State, decode, train_step
+from ohgw.training.dynamics import State, decode, train_step
 
 
 class Estimator(ABC):

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ohgw.core.errors import SettingError
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.hypergrad.dynamics import State
 from ohgw.hypergrad.estimator import Estimator, lookahead, lookahead_blind_spot, natural_width
+from ohgw.training.dynamics import State
 
 
 class FiniteDifference(Estimator):

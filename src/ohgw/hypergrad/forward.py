@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.func import jvp, vmap
 
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.hypergrad.dynamics import State
 from ohgw.hypergrad.estimator import Estimator, lookahead, lookahead_blind_spot
+from ohgw.training.dynamics import State
 
 
 class Forward(Estimator):

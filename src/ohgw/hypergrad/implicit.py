@@ -24,9 +24,9 @@ from torch.func import grad, grad_and_value, vjp, vmap
 
 from ohgw.core.errors import HypergradError, SettingError
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.hypergrad.dynamics import State, decode
 from ohgw.hypergrad.estimator import Estimator
-from ohgw.hypergrad.optimizers import DifferentiableOptimizer
+from ohgw.training.dynamics import State, decode
+from ohgw.training.optimizers import DifferentiableOptimizer
 
 
 class Implicit(Estimator):
@@ -95,6 +95,6 @@ def _optimizer(task: DifferentiableTask) -> DifferentiableOptimizer:
         raise HypergradError(
             f"Estimator 'implicit' needs to know the fixed points of training, and the optimiser "
             f"{type(task.optimizer).__name__!r} of task {task.name!r} does not say. "
-            "Derive it from ohgw.hypergrad.optimizers.DifferentiableOptimizer."
+            "Derive it from ohgw.training.optimizers.DifferentiableOptimizer."
         )
     return task.optimizer

@@ -97,9 +97,7 @@ def make_searches(plan: Plan, task: Task, engine: Engine) -> list[Search]:
     return searches
 
 
-def _search(
-    index: int, arm: Arm, seed: int, plan: Plan, task: Task, engine: Engine
-) -> Search:
+def _search(index: int, arm: Arm, seed: int, plan: Plan, task: Task, engine: Engine) -> Search:
     streams, probe = Streams(seed), engine.probe
     scheduler = make(
         plan.scheduler,

@@ -14,7 +14,7 @@ import yaml
 import ohgw.version
 from ohgw.core.errors import DivergedError, OHGWError
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.core.records import Final, Header, Plan, Report, read_records
+from ohgw.core.records import Final, Header, Plan, read_records
 from ohgw.engines.build import make_engine
 from ohgw.engines.engine import Engine, drive
 from ohgw.engines.search import Search
@@ -99,9 +99,7 @@ def _complete(store: Store, plan: Plan) -> bool:
     searches = len(plan.calibration_seeds) + len(plan.seeds) * len(plan.arms)
     finals = read_records(store.records_path)[2]
     single = searches == 1 and finals and finals[0].score is not None
-    return len(finals) == searches and (
-        not single or (store.directory / CHECKPOINT_NAME).exists()
-    )
+    return len(finals) == searches and (not single or (store.directory / CHECKPOINT_NAME).exists())
 
 
 def _closing(finals: list[Final], task: Task, directory: Path) -> list[Final]:
@@ -193,5 +191,6 @@ def _write_best(store: Store, task: Task, engine: Engine, searches: list[Search]
         state |= {"parameters": task.parameters(best.scored.cpu()), "steps": best.steps}
     else:
         state |= {"state": best}
-    store.write(BEST_NAME, lambda file: file.write(yaml.safe_dump(content, sort_keys=False).encode()))
+    text = yaml.safe_dump(content, sort_keys=False).encode()
+    store.write(BEST_NAME, lambda file: file.write(text))
     store.write(CHECKPOINT_NAME, lambda file: torch.save(state, file))

@@ -39,7 +39,7 @@ class Layout:
         One `split` rather than a slice per tensor: its backward is one concatenation, where
         slices would each fill a zero vector of length N.
         """
-        parts = theta.split(self.sizes)
+        parts = torch.split_with_sizes(theta, self.sizes)
         return {
             name: part.reshape(shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
@@ -57,7 +57,7 @@ class Layout:
 
 
 def uniform_fan_in(layout: Layout, fan_in: Mapping[str, int], generator: torch.Generator) -> Tensor:
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for every tensor: PyTorch's default for linear and conv."""
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's default for linear and convolution layers."""
     return layout.flatten(
         {
             name: (torch.rand(shape, generator=generator) * 2 - 1) / math.sqrt(fan_in[name])

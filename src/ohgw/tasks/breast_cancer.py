@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ohgw.core.space import get_space
-from ohgw.hypergrad.optimizers import SGD
 from ohgw.tasks._common import ClassificationTask, Layout, split_60_20_20, uniform_fan_in
+from ohgw.training.optimizers import SGD
 
 MAX_JITTER = 0.5  # standard deviations of a feature at full magnitude
 

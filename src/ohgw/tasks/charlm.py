@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ohgw.core.space import get_space
-from ohgw.hypergrad.optimizers import AdamW
 from ohgw.tasks._common import ClassificationTask, Layout, accuracy, cross_entropy
+from ohgw.training.optimizers import AdamW
 
 WIDTH, LAYERS, HEADS, WINDOW = 16, 2, 2, 32
 WARMUP_STEPS = 50.0  # at warmup_scale 1
@@ -53,9 +53,9 @@ class CharLM(ClassificationTask):
         matrices = {name for name, shape in self.layout.shapes.items() if len(shape) == 2}
         decay = self.layout.mask(matrices - {"embedding", "position"})
         self.optimizer = AdamW(decay_mask=self._place(decay)[0], warmup_steps=WARMUP_STEPS)
-        self._attention_noise = self.batch_size * HEADS * WINDOW * WINDOW
-        self._residual_noise = self.batch_size * WINDOW * WIDTH
-        self.noise_size = LAYERS * (self._attention_noise + 2 * self._residual_noise)
+        attention, residual = HEADS * WINDOW * WINDOW, WINDOW * WIDTH
+        self._noise_sizes = LAYERS * [self.batch_size * n for n in (attention, residual, residual)]
+        self.noise_size = sum(self._noise_sizes)
         future = torch.full((WINDOW, WINDOW), -torch.inf).triu(1)
         self._future = self._place(future)[0]  # added to the scores
 
@@ -87,9 +87,7 @@ class CharLM(ClassificationTask):
         if noise is not None:
             attention_std = _dropout_std(hp["attention_dropout"])
             residual_std = _dropout_std(hp["residual_dropout"])
-            pieces = list(
-                noise.split(LAYERS * [self._attention_noise, *2 * [self._residual_noise]])
-            )
+            pieces = list(torch.split_with_sizes(noise, self._noise_sizes))
         for layer in range(LAYERS):
             z = _norm(h, w[f"norm_scale{2 * layer}"], w[f"norm_bias{2 * layer}"])
             qkv = torch.addmm(w[f"qkv_bias{layer}"], z, w[f"qkv{layer}"])

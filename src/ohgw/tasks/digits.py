@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ohgw.core.space import get_space
-from ohgw.hypergrad.optimizers import SGD
 from ohgw.tasks._common import ClassificationTask, Layout, split_60_20_20, uniform_fan_in
+from ohgw.training.optimizers import SGD
 
 MAX_SHIFT = 1.5  # pixels: one standard deviation at full magnitude
 MAX_ZOOM = 0.15  # relative

@@ -72,8 +72,7 @@ class ModuleTask:
             )
         self.name, self.space, self.batch_size = name, space, batch_size
         self.min_resource, self.max_resource = min_resource, max_resource
-        self._fixed = isinstance(module, nn.Module)
-        self._make = (lambda: module) if isinstance(module, nn.Module) else module
+        self._module = module
         example = self._copy()
         parameters = dict(example.named_parameters())
         first = next(iter(parameters.values()))
@@ -92,7 +91,8 @@ class ModuleTask:
         }
 
     def _copy(self) -> nn.Module:
-        module = deepcopy(self._make())
+        source = self._module
+        module = deepcopy(source) if isinstance(source, nn.Module) else source()
         replace_all_batch_norm_modules_(module)
         return module.eval()
 
@@ -101,7 +101,7 @@ class ModuleTask:
         return len(self.data["train"][0]) // self.batch_size
 
     def init(self, generator: torch.Generator) -> Tensor:
-        if self._fixed:
+        if isinstance(self._module, nn.Module):
             module = self._skeleton
         else:
             with torch.random.fork_rng():

@@ -21,9 +21,9 @@ from torch.testing import assert_close
 from ohgw.core.errors import InvisibleHyperparameterError
 from ohgw.core.protocols import DifferentiableTask, Metric
 from ohgw.core.space import Float, Space
-from ohgw.hypergrad.dynamics import State, initial_state
 from ohgw.hypergrad.estimator import Estimator, hypergradient, lookahead
-from ohgw.hypergrad.optimizers import SGD, AdamW, DifferentiableOptimizer
+from ohgw.training.dynamics import State, initial_state
+from ohgw.training.optimizers import SGD, AdamW, DifferentiableOptimizer
 
 FEATURES, HIDDEN = 5, 4
 SIZES = [FEATURES * HIDDEN, HIDDEN, HIDDEN, 1]

@@ -1,13 +1,99 @@
-from collections.abc import Mapping
+"""One training step, as a pure function for estimators and in place for populations."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+from torch.func import grad, vmap
+
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.hypergrad.dynamics import State, decode, initial_state, train_step, population_step_
-def step_(task, state, batch, hp, noise):
+from ohgw.core.space import Float, Space
+
+
+class State(NamedTuple):
+    """Where training stands: of one configuration, or of P with a leading P everywhere."""
+
+    theta: Tensor  # (N,) or (P, N)
+    slots: tuple[Tensor, ...]  # the optimiser's buffers, each of theta's shape
+    t: Tensor  # int64, () or (P,): steps taken
+
+
+def initial_state(task: DifferentiableTask, theta: Tensor) -> State:
+    """Before the first step from `theta`, (N,) or (P, N), which the state shares memory with."""
+    t = torch.zeros(theta.shape[:-1], dtype=torch.int64, device=theta.device)
+    return State(theta, task.optimizer.init(theta), t)
+
+
+def decode(space: Space, psi: Tensor) -> dict[str, Tensor]:
+    """Hyperparameter values, each (...), of natural coordinates `psi` (..., d).
+
+    The d coordinates follow `space.continuous`; a coordinate is log10 of the value for log
+    dimensions and the value itself otherwise. Differentiable.
+    """
+    values = {}
+    for i, name in enumerate(space.continuous):
+        domain = space[name]
+        logarithmic = isinstance(domain, Float) and domain.log
+        values[name] = 10 ** psi[..., i] if logarithmic else psi[..., i]
+    return values
+
+
+def train_step(
+    task: DifferentiableTask,
+    state: State,
+    batch: tuple[Tensor, ...],
+    hp: Mapping[str, Tensor],
+    noise: Tensor,
+) -> State:
+    """The next state of one configuration; pure, differentiable with respect to state and hp.
+
+    `batch` holds B examples first in each tensor, `hp` 0-d values, `noise` (noise_size,).
+    """
+    g = grad(task.train_loss)(state.theta, batch, hp, noise)
+    theta, slots = task.optimizer.update(state.theta, state.slots, g, state.t, hp)
+    return State(theta, slots, state.t + 1)
+
+
+def population_step_(
+    task: DifferentiableTask,
+    state: State,
+    batch: tuple[Tensor, ...],
+    hp: Mapping[str, Tensor],
+    noise: Tensor,
+) -> Tensor:
+    """Advance P lanes in place; returns their training losses before the step, (P,).
+
+    `batch` tensors are (P, B, ...), `hp` values (P,), `noise` (P, noise_size). Lanes share no
+    parameter, so the gradient of the summed losses is each lane's own, and a lane that is not
+    finite leaves the others untouched.
+    """
+    return _descend_(vmap(task.train_loss), task, state, batch, hp, noise)
+
+
+def step_(
+    task: DifferentiableTask,
+    state: State,
+    batch: tuple[Tensor, ...],
+    hp: Mapping[str, Tensor],
+    noise: Tensor,
+) -> Tensor:
+    """Advance one configuration in place; returns its training loss before the step, 0-d."""
+    return _descend_(task.train_loss, task, state, batch, hp, noise)
+
+
+def _descend_(
+    loss: Callable[..., Tensor],
+    task: DifferentiableTask,
+    state: State,
+    batch: tuple[Tensor, ...],
+    hp: Mapping[str, Tensor],
+    noise: Tensor,
+) -> Tensor:
     theta = state.theta.detach().requires_grad_()
-    loss = task.train_loss(theta, batch, hp, noise)
-    (g,) = torch.autograd.grad(loss, theta)
+    losses = loss(theta, batch, hp, noise)
+    (g,) = torch.autograd.grad(losses.sum(), theta)
     with torch.no_grad():
         task.optimizer.update_(state.theta, state.slots, g, state.t, hp)
         state.t.add_(1)
-    return loss.detach()
+    return losses.detach()

@@ -124,14 +124,16 @@ class Move(Method):
         if largest == 0.0:
             return np.zeros_like(gradient)
         in_cube = in_cube / largest  # gradients span orders of magnitude: squares may overflow
-        return -self.radius * in_cube / np.linalg.norm(in_cube) * space.unit_scale
+        return np.asarray(-self.radius * in_cube / np.linalg.norm(in_cube) * space.unit_scale)
 
 
 def _random_step(rng: np.random.Generator, step: np.ndarray, may_move: np.ndarray) -> np.ndarray:
     """A step as long as `step`, in a uniformly random direction of the same dimensions."""
     direction = rng.standard_normal(step.shape) * may_move
     norm = np.linalg.norm(direction)
-    return direction * (np.linalg.norm(step) / norm) if norm > 0 else np.zeros_like(step)
+    if norm == 0:
+        return np.zeros_like(step)
+    return np.asarray(direction * (np.linalg.norm(step) / norm))
 
 
 def _finite_or_none(value: float) -> float | None:

@@ -89,7 +89,7 @@ class DifferentiableProbe:
         return self._price(estimator, steps) / self._price("step", 0)
 
     def rollout_work(self, configurations: int, steps: int) -> float:
-        """Work of one rollout request: the steps, and a look at each model and the untrained one."""
+        """Work of one rollout request: its steps, and a look at each model and the first."""
         look = self._price("look", 0) / self._price("step", 0)
         return configurations * (steps + look) + look
 
@@ -117,21 +117,23 @@ class DifferentiableProbe:
         return count_flops(lambda: estimator.gradient(task, one, psi[0], first, noise[0], seen))
 
     def answer(self, asked: Sequence[Asked]) -> list[Result]:
-        groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for index, (_, request) in enumerate(asked):
+        gradients: dict[tuple[str, int], dict[int, tuple[Streams, GradientRequest]]]
+        rollouts: dict[int, dict[int, tuple[Streams, RolloutRequest]]]
+        gradients, rollouts = defaultdict(dict), defaultdict(dict)
+        for index, (streams, request) in enumerate(asked):
             if isinstance(request, GradientRequest):
-                groups["gradient", request.estimator, request.steps].append(index)
+                gradients[request.estimator, request.steps][index] = (streams, request)
             else:
-                groups["rollout", request.steps].append(index)
+                rollouts[request.steps][index] = (streams, request)
         results: dict[int, Result] = {}
-        for key, members in groups.items():
-            respond, lanes = (
-                (self._gradients, MAX_GRADIENT_LANES)
-                if key[0] == "gradient"
-                else (self._rollouts, MAX_LANES)
-            )
-            for chunk in _chunks(members, asked, lanes):
-                part = respond([asked[index] for index in chunk])
+        for ours in gradients.values():
+            for chunk in _chunks({index: 1 for index in ours}, MAX_GRADIENT_LANES):
+                part = self._gradients([ours[index] for index in chunk])
+                results |= dict(zip(chunk, part, strict=True))
+        for theirs in rollouts.values():
+            lanes = {index: len(request.configurations) for index, (_, request) in theirs.items()}
+            for chunk in _chunks(lanes, MAX_LANES):
+                part = self._rollouts([theirs[index] for index in chunk])
                 results |= dict(zip(chunk, part, strict=True))
         return [results[index] for index in range(len(asked))]
 
@@ -187,19 +189,16 @@ class DifferentiableProbe:
         task, feed = self.task, self.feed
         counts = [len(request.configurations) for _, request in asked]
         steps = asked[0][1].steps
-        starts, orders, offsets, validations = [], [], [], []
+        starts, drawn = [], []
         for streams, request in asked:
             # One initialisation, one batch stream and one validation batch for the whole sweep:
             # what differs between candidates is then the configuration alone.
             key = request.initialisation
             starts.append(initial_parameters(task, streams.integer("probe", 2, key)))
-            order, offset, validation = feed.probe(streams, steps, 3, key)
-            orders.append(order)
-            offsets.append(offset)
-            validations.append(validation)
+            drawn.append(feed.probe(streams, steps, 3, key))
         lanes = torch.repeat_interleave(torch.tensor(counts)).to(task.device)
         start = torch.stack(starts)
-        order, offset, validation = map(self._index, (orders, offsets, validations))
+        order, offset, validation = (self._index(part) for part in zip(*drawn, strict=True))
         looks = feed.batch(validation, "val")
         before = vmap(task.loss)(start, looks)
         state = initial_state(task, start[lanes])
@@ -311,16 +310,14 @@ def _centre(task: DifferentiableTask) -> Configuration:
     return task.space.from_unit(np.full(task.space.d, 0.5))
 
 
-def _chunks(members: list[int], asked: Sequence[Asked], lanes: int) -> list[list[int]]:
-    """Split `members` so that no chunk needs more than `lanes` lanes, unless one request does."""
+def _chunks(lanes: dict[int, int], most: int) -> list[list[int]]:
+    """Split requests, by index, into chunks of at most `most` lanes (or of one request)."""
     chunks: list[list[int]] = []
     room = 0
-    for index in members:
-        request = asked[index][1]
-        need = len(request.configurations) if isinstance(request, RolloutRequest) else 1
+    for index, need in lanes.items():
         if not chunks or need > room:
             chunks.append([])
-            room = lanes
+            room = most
         chunks[-1].append(index)
         room -= need
     return chunks

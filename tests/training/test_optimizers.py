@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ohgw.core.errors import SettingError
-from ohgw.hypergrad.optimizers import SGD, AdamW
+from ohgw.training.optimizers import SGD, AdamW
 
 N, STEPS = 7, 5
 HP = {"learning_rate": 0.05, "weight_decay": 0.1, "momentum": 0.9, "warmup_scale": 2.0}

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from ohgw.core.space import Categorical, Float, Int, Space
-from ohgw.hypergrad.dynamics import decode, initial_state, population_step_, train_step
 from ohgw.tasks import TASKS, load
 from ohgw.testing.estimators import SMALL_TASKS, draw_probe, small_task, stack
+from ohgw.training.dynamics import decode, initial_state, population_step_, train_step
 
 
 @pytest.fixture(params=[*SMALL_TASKS, *TASKS], scope="module")
