@@ -1,5 +1,10 @@
 import pytest
 import torch
+from hypothesis import settings
+
+# Examples are timed by the suite as a whole: a busy machine is not a failure.
+settings.register_profile("ohgw", deadline=None)
+settings.load_profile("ohgw")
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,10 @@ class Streams:
 
     def generator(self, purpose: Purpose, *key: int) -> np.random.Generator:
         """A fresh generator for `purpose` and `key`; equal arguments give equal generators."""
-        return np.random.default_rng([self.seed, _PURPOSES[purpose], *key])
+        # A spawn key, not more entropy: entropy is padded with zeros, so that a key of 0 would
+        # equal no key, and its words are 32 bits wide, so that a large seed would spill over.
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(_PURPOSES[purpose], *key))
+        return np.random.default_rng(sequence)
 
     def integer(self, purpose: Purpose, *key: int) -> int:
         """A 63-bit integer from the same derivation, to seed another library's generator."""
