@@ -286,6 +286,14 @@ def test_an_interrupted_search_is_left_out_and_counted(faster: Rows) -> None:
     assert "1 of 58" in summary.notes[0]
 
 
+def test_an_interrupted_calibration_search_fixes_no_target(faster: Rows) -> None:
+    header, reports, finals = faster
+    cut = [f for f in finals if f.seed != 1003]
+    without = [r for r in reports if r.seed != 1003]
+    assert summarise((header, reports, cut)).targets == summarise((header, without, cut)).targets
+    assert summarise((header, reports, cut)).targets != summarise(faster).targets
+
+
 def test_an_arm_that_never_arrives_is_infinite_and_loses() -> None:
     header = make_header(["vanilla/plain", "bad/plain"])
     summary = summarise(make_study(header, **{"bad/plain": {"diverge": 1.0}}))
@@ -333,7 +341,7 @@ def test_moves_measure_log_ratios_and_skip_what_cannot_move(faster: Rows) -> Non
     firsts = [r for r in faster[1] if r.search == "screen/plain" and r.start == 0]
     expected = math.log10(firsts[0].configuration["lr"] / firsts[0].proposed["lr"])
     assert lr.unit == "log10 ratio" and lr.values[0] == pytest.approx(expected)
-    assert lr.moved == 1
+    assert lr.moved == 1 and lr.values.size == len(firsts)
 
 
 class Reader(HTMLParser):
@@ -425,7 +433,7 @@ def test_reports_are_repeatable(tmp_path: Path) -> None:
     assert [name for name in first if first[name] != second[name]] == []
 
 
-HOSTILE = "<script>alert('$x_{')</script> & 日本"
+HOSTILE = "<script>alert('$x_{$')</script> & 日本"
 
 
 def hostile(rows: Rows) -> Rows:
@@ -455,7 +463,7 @@ def test_markup_in_names_is_escaped(write: Callable[..., object], tmp_path: Path
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     page = Reader(text)
     assert "script" not in page.tags and "<script" not in text
-    assert page.text.count("<script>alert('$x_{')</script> & 日本") >= 4
+    assert page.text.count("<script>alert('$x_{$')</script> & 日本") >= 4
 
 
 SMALL = [(1, 0, 0.0, 60.0), (1, 3, 0.0, 60.0), (3, 3, 1.0, 60.0), (2, 2, 0.0, 0.5)]

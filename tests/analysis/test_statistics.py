@@ -126,10 +126,13 @@ def test_too_few_pairs_are_not_tested() -> None:
 
 
 def test_equal_ratios_tie_despite_rounding() -> None:
-    arm = np.array([0.1, 0.2, 0.3, 0.7, 1.1, 1.3]) * 3
-    d = log_ratios(arm, np.array([0.1, 0.2, 0.3, 0.7, 1.1, 1.3]))
-    signs = np.array([1, 1, 1, 1, -1, -1])
-    assert signed_rank(d * signs).p == signed_rank(signs).p
+    reference = np.array([0.1, 0.2, 0.3, 0.7, 1.1, 1.3, 2.3, 4.7])
+    d = log_ratios(reference * 3, reference)
+    assert len(set(d.tolist())) > 1, "the example must contain rounding"
+    signs = np.array([1, -1, 1, 1, -1, 1, 1, 1])
+    for turn in range(8):
+        turned = np.roll(signs, turn)
+        assert signed_rank(d * turned).p == signed_rank(turned).p
 
 
 def test_nan_is_refused() -> None:

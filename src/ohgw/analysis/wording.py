@@ -20,12 +20,13 @@ VERBS = {
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """`digits` significant digits, a real minus sign, ∞ for infinity, a dash for nothing."""
+    """At least `digits` significant digits, a real minus sign, ∞, and a dash for nothing."""
     if value is None or math.isnan(value):
         return NOTHING
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    text = f"{value:.{digits}g}"
+    whole = 10**digits <= abs(value) < 1e7  # an exponent would be harder to read than the digits
+    text = f"{value:.0f}" if whole else f"{value:.{digits}g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
         text = f"{mantissa}e{int(exponent)}"

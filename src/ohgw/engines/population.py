@@ -9,8 +9,6 @@ free; then the population shrinks. A lane whose parameters are no longer finite 
 the others: lanes share no number.
 """
 
-import ctypes
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +52,6 @@ class PopulationEngine:
                 f"({', '.join(task.space.discrete)}), which one fused program cannot vary. "
                 "Use --engine serial."
             )
-        quick_allocation()
         self.task = task
         self.feed = Feed(task)
         self.probe = DifferentiableProbe(task, self.feed)
@@ -317,18 +314,3 @@ class _Rows:
         rows.resize(len(state["theta"]))
         rows._assign(rows._tensors() | state)
         return rows
-
-
-def quick_allocation() -> None:
-    """Keep freed blocks for reuse, and flush denormals.
-
-    glibc returns large blocks to the system and maps them anew at each step, page fault by page
-    fault; it refuses thresholds above 32 MiB. Denormal numbers are slow and mean nothing here.
-    """
-    torch.set_flush_denormal(True)
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):  # absent from other C libraries
-            m_trim_threshold, m_mmap_threshold = -1, -3
-            libc.mallopt(m_mmap_threshold, 32 * 2**20)
-            libc.mallopt(m_trim_threshold, 2**31 - 1)

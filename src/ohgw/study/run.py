@@ -17,6 +17,7 @@ from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Final, Header, Plan, read_records
 from ohgw.engines.build import make_engine
 from ohgw.engines.engine import Engine, drive
+from ohgw.engines.process import tuned_process
 from ohgw.engines.search import Search
 from ohgw.engines.states import Paused
 from ohgw.study.plan import Task, make_searches
@@ -71,7 +72,7 @@ def run(
     had a finite score; the record is complete in that case too.
     """
     watcher = watcher or Watcher()
-    with Store(directory).held() as store:
+    with Store(directory).held() as store, tuned_process():
         if resume and store.started:
             threads = store.header().plan.threads
             store.check(plan)
