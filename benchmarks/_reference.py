@@ -6,7 +6,7 @@ tensors, so no loader's overhead is counted against this side.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +17,9 @@ from ohgw.tasks import charlm, digits
 from ohgw.tasks._common import ClassificationTask
 from ohgw.tasks.breast_cancer import MAX_JITTER
 
-Shapes = Mapping[str, str]
-
 
 class DigitsNet(nn.Module):
     """The CNN; in training its images are shifted, zoomed and changed in contrast."""
-
-    # a tensor's name in the task -> in this module
-    names: Shapes = {
-        "conv1": "conv1.weight",
-        "bias1": "conv1.bias",
-        "conv2": "conv2.weight",
-        "bias2": "conv2.bias",
-        "linear3": "linear3.weight",
-        "bias3": "linear3.bias",
-        "linear4": "linear4.weight",
-        "bias4": "linear4.bias",
-    }
 
     def __init__(self, task: ClassificationTask, configuration: Configuration) -> None:
         super().__init__()
@@ -41,7 +27,7 @@ class DigitsNet(nn.Module):
         self.conv2 = nn.Conv2d(8, 16, 3, padding=1)
         self.linear3 = nn.Linear(256, 32)
         self.linear4 = nn.Linear(32, 10)
-        self.magnitude = configuration["augmentation"]
+        self.magnitude: float = configuration["augmentation"]
         self.background = float(task.data["train"][0].min())
 
     def augment(self, x: Tensor, noise: Tensor) -> Tensor:
@@ -52,29 +38,21 @@ class DigitsNet(nn.Module):
         zero = torch.zeros_like(scale)
         affine = torch.stack([scale, zero, shift * right, zero, scale, shift * down], dim=1)
         grid = F.affine_grid(affine.reshape(-1, 2, 3), list(x.shape), align_corners=True)
-        x = F.grid_sample(x - self.background, grid, align_corners=True)
+        moved: Tensor = F.grid_sample(x - self.background, grid, align_corners=True)
         gain = 1 + self.magnitude * digits.MAX_CONTRAST * contrast
-        return x * gain[:, None, None, None] + self.background
+        return moved * gain[:, None, None, None] + self.background
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         if noise is not None:
             x = self.augment(x, noise)
         x = F.relu(self.conv1(x))
         x = F.relu(self.conv2(x)).flatten(1)
-        return self.linear4(F.relu(self.linear3(x)))
+        logits: Tensor = self.linear4(F.relu(self.linear3(x)))
+        return logits
 
 
 class BreastCancerNet(nn.Module):
     """The MLP; in training its features carry noise."""
-
-    names: Shapes = {
-        "linear1": "linear1.weight",
-        "bias1": "linear1.bias",
-        "linear2": "linear2.weight",
-        "bias2": "linear2.bias",
-        "linear3": "linear3.weight",
-        "bias3": "linear3.bias",
-    }
 
     def __init__(self, task: ClassificationTask, configuration: Configuration) -> None:
         super().__init__()
@@ -86,7 +64,8 @@ class BreastCancerNet(nn.Module):
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         if noise is not None:
             x = x + self.jitter * noise.reshape(x.shape)
-        return self.linear3(F.relu(self.linear2(F.relu(self.linear1(x)))))
+        logits: Tensor = self.linear3(F.relu(self.linear2(F.relu(self.linear1(x)))))
+        return logits
 
 
 class Block(nn.Module):
@@ -108,38 +87,12 @@ class Block(nn.Module):
         weights = scores.masked_fill(~past, -math.inf).softmax(-1) * next(factors)
         z = (weights @ v).transpose(1, 2).reshape(batch, window, width)
         x = x + self.attention(z) * next(factors)
-        return x + self.mlp_out(F.relu(self.mlp_in(self.norm2(x)))) * next(factors)
+        x = x + self.mlp_out(F.relu(self.mlp_in(self.norm2(x)))) * next(factors)
+        return x
 
 
 class CharLMNet(nn.Module):
     """The transformer; in training its dropout is Gaussian, as the task's is."""
-
-    names: Shapes = {
-        "embedding": "embedding.weight",
-        "position": "position",
-        "final_scale": "norm.weight",
-        "final_bias": "norm.bias",
-        **{
-            f"{ours}{2 * layer + half}": f"blocks.{layer}.norm{half + 1}.{theirs}"
-            for layer in range(charlm.LAYERS)
-            for half in (0, 1)
-            for ours, theirs in (("norm_scale", "weight"), ("norm_bias", "bias"))
-        },
-        **{
-            f"{ours}{layer}": f"blocks.{layer}.{theirs}"
-            for layer in range(charlm.LAYERS)
-            for ours, theirs in (
-                ("qkv", "qkv.weight"),
-                ("qkv_bias", "qkv.bias"),
-                ("attention_out", "attention.weight"),
-                ("attention_bias", "attention.bias"),
-                ("mlp_in", "mlp_in.weight"),
-                ("mlp_bias", "mlp_in.bias"),
-                ("mlp_out", "mlp_out.weight"),
-                ("mlp_out_bias", "mlp_out.bias"),
-            )
-        },
-    }
 
     def __init__(self, task: ClassificationTask, configuration: Configuration) -> None:
         super().__init__()
@@ -171,14 +124,59 @@ class CharLMNet(nn.Module):
         h = self.embedding(x) + self.position
         for block in self.blocks:
             h = block(h, factors)
-        return F.linear(self.norm(h), self.embedding.weight)
+        logits: Tensor = self.norm(h) @ self.embedding.weight.T
+        return logits
 
 
-NETS: dict[str, type[DigitsNet] | type[BreastCancerNet] | type[CharLMNet]] = {
+NETS: dict[str, Callable[[ClassificationTask, Configuration], nn.Module]] = {
     "digits": DigitsNet,
     "breast-cancer": BreastCancerNet,
     "charlm": CharLMNet,
 }
+
+# A tensor's name in the task -> in the module. That of a task's linear layer is transposed.
+NAMES: dict[str, dict[str, str]] = {
+    "digits": {
+        "conv1": "conv1.weight",
+        "bias1": "conv1.bias",
+        "conv2": "conv2.weight",
+        "bias2": "conv2.bias",
+        "linear3": "linear3.weight",
+        "bias3": "linear3.bias",
+        "linear4": "linear4.weight",
+        "bias4": "linear4.bias",
+    },
+    "breast-cancer": {
+        "linear1": "linear1.weight",
+        "bias1": "linear1.bias",
+        "linear2": "linear2.weight",
+        "bias2": "linear2.bias",
+        "linear3": "linear3.weight",
+        "bias3": "linear3.bias",
+    },
+    "charlm": {
+        "embedding": "embedding.weight",
+        "position": "position",
+        "final_scale": "norm.weight",
+        "final_bias": "norm.bias",
+    },
+}
+for layer in range(charlm.LAYERS):
+    for ours, theirs in {
+        f"norm_scale{2 * layer}": "norm1.weight",
+        f"norm_bias{2 * layer}": "norm1.bias",
+        f"qkv{layer}": "qkv.weight",
+        f"qkv_bias{layer}": "qkv.bias",
+        f"attention_out{layer}": "attention.weight",
+        f"attention_bias{layer}": "attention.bias",
+        f"norm_scale{2 * layer + 1}": "norm2.weight",
+        f"norm_bias{2 * layer + 1}": "norm2.bias",
+        f"mlp_in{layer}": "mlp_in.weight",
+        f"mlp_bias{layer}": "mlp_in.bias",
+        f"mlp_out{layer}": "mlp_out.weight",
+        f"mlp_out_bias{layer}": "mlp_out.bias",
+    }.items():
+        NAMES["charlm"][ours] = f"blocks.{layer}.{theirs}"
 
 
 class Reference:
@@ -187,6 +185,7 @@ class Reference:
     def __init__(self, task: ClassificationTask, configuration: Configuration, theta: Tensor):
         self.task = task
         self.net = NETS[task.name](task, configuration).to(task.device, task.dtype)
+        self.names = NAMES[task.name]
         self.smoothing = configuration["label_smoothing"]
         self.schedule: torch.optim.lr_scheduler.LRScheduler | None = None
         self.optimizer: torch.optim.Optimizer
@@ -213,13 +212,13 @@ class Reference:
         """Take over the task's flat parameters (N,)."""
         with torch.no_grad():
             for name, value in self.task.parameters(theta).items():
-                self._turned(name, self.net.get_parameter(self.net.names[name])).copy_(value)
+                self._turned(name, self.net.get_parameter(self.names[name])).copy_(value)
 
     def flat(self, gradients: bool = False) -> Tensor:
         """The module's parameters, or their gradients, as a vector (N,) in the task's order."""
         tensors = []
         for name in self.task.layout.shapes:
-            parameter = self.net.get_parameter(self.net.names[name])
+            parameter = self.net.get_parameter(self.names[name])
             tensor = parameter.grad if gradients else parameter.detach()
             assert tensor is not None  # every parameter of these models has a gradient
             tensors.append(self._turned(name, tensor).reshape(-1))
@@ -227,7 +226,7 @@ class Reference:
 
     def _turned(self, name: str, tensor: Tensor) -> Tensor:
         """`nn.Linear` keeps (out, in), the tasks multiply by (in, out)."""
-        owner, _, kind = self.net.names[name].rpartition(".")
+        owner, _, kind = self.names[name].rpartition(".")
         linear = kind == "weight" and isinstance(self.net.get_submodule(owner), nn.Linear)
         return tensor.T if linear else tensor
 
@@ -239,7 +238,7 @@ class Reference:
 
     def step(self, x: Tensor, y: Tensor, noise: Tensor) -> None:
         self.optimizer.zero_grad()
-        self.loss(x, y, noise).backward()
+        self.loss(x, y, noise).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
@@ -249,7 +248,7 @@ class Reference:
         x, y = self.task.data["train"]
         while True:
             order = torch.randperm(len(x), device=x.device)
-            for indices in order.split(self.task.batch_size)[: self.task.steps_per_epoch]:
+            for indices in torch.split(order, self.task.batch_size)[: self.task.steps_per_epoch]:
                 noise = torch.randn(self.task.noise_size, device=x.device, dtype=self.task.dtype)
                 self.step(x[indices], y[indices], noise)
                 yield

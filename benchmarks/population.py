@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ohgw import tasks
+from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm
 from ohgw.engines.population import PopulationEngine
 from ohgw.study.plan import make_plan, make_searches
@@ -57,7 +58,7 @@ class Result:
 
 def measure(name: str, lanes: int) -> Result:
     task = tasks.load(name)
-    assert isinstance(task, ClassificationTask)
+    assert isinstance(task, ClassificationTask)  # a reference exists for these
     with PeakMemory() as memory:
         engine = filled(task, lanes)
         for _ in range(3):
@@ -80,7 +81,7 @@ def measure(name: str, lanes: int) -> Result:
     )
 
 
-def filled(task: ClassificationTask, lanes: int) -> PopulationEngine:
+def filled(task: DifferentiableTask, lanes: int) -> PopulationEngine:
     """An engine with one search of as many workers as lanes, none of which ends meanwhile."""
     engine = PopulationEngine(task)
     plan = make_plan(
@@ -112,19 +113,24 @@ def one_at_a_time(task: ClassificationTask) -> Iterator[None]:
 
 
 def in_turns(
-    first: Callable[[], None], second: Callable[[], None]
+    first: Callable[[], object],
+    second: Callable[[], object],
+    rounds: int = ROUNDS,
+    seconds: float = SLICE,
 ) -> tuple[list[float], list[float]]:
     """Seconds per call of each, round by round; which goes first changes with every round."""
     sides = (first, second)
-    calls = [max(1, round(SLICE / seconds_per_call(side, 3))) for side in sides]
+    for side in sides:
+        side()  # what is done once is not measured
+    calls = [max(1, round(seconds / seconds_per_call(side, 2))) for side in sides]
     taken: tuple[list[float], list[float]] = ([], [])
-    for round_number in range(ROUNDS):
-        for side in (0, 1) if round_number % 2 else (1, 0):
-            taken[side].append(seconds_per_call(sides[side], calls[side]))
+    for number in range(rounds):
+        for k in (0, 1) if number % 2 else (1, 0):
+            taken[k].append(seconds_per_call(sides[k], calls[k]))
     return taken
 
 
-def seconds_per_call(function: Callable[[], None], calls: int) -> float:
+def seconds_per_call(function: Callable[[], object], calls: int) -> float:
     began = process_time()
     for _ in range(calls):
         function()

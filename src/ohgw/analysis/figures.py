@@ -183,7 +183,7 @@ def changes(values: Mapping[str, Mapping[str, Floats]], summary: Summary) -> Fig
         return None
     everything = np.concatenate([v for by_key in values.values() for v in by_key.values()])
     finite = everything[np.isfinite(everything) & (everything > 0)]
-    reach = max(2.0, float(np.max(np.maximum(finite, 1 / finite), initial=1.0)) * 1.1)
+    reach = max(2.6, float(np.max(np.maximum(finite, 1 / finite), initial=1.0)) * 1.1)
     edges = reach**1.12 if finite.size < everything.size else None  # where 0 and infinity stand
     style = looks([cost.arm for cost in summary.costs])
     names = [f"{plain(r.arm, 24)}\nvs {plain(r.reference or '', 22)}" for r in comparisons]

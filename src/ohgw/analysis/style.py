@@ -105,7 +105,9 @@ def blank(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]
 def plain(text: str, limit: int = 34) -> str:
     """`text` as matplotlib shows it literally: no mathematics, no line breaks, not too long."""
     text = " ".join(text.split())
-    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    if len(text) > limit:  # arms differ at either end: in the method's name or in the recipe
+        head = limit // 2
+        text = f"{text[:head]}…{text[head + 1 - limit :]}"
     return text.replace("$", r"\$")
 
 

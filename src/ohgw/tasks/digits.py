@@ -2,7 +2,7 @@
 
 Data: UCI 'Optical Recognition of Handwritten Digits', test part, as bundled with scikit-learn.
 Model: conv 3x3 1 -> 8 stride 2, conv 3x3 8 -> 16, linear 256 -> 32 -> 10; 9,802 parameters.
-Training: SGD with momentum, mini-batches of 16; augmentation by shift, zoom and contrast.
+Training: SGD with momentum, mini-batches of 8; augmentation by shift, zoom and contrast.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ class Digits(ClassificationTask):
     """Handwritten digits, ten classes."""
 
     name = "digits"
-    min_resource = 2
-    max_resource = 54
-    batch_size = 16
+    min_resource = 1
+    max_resource = 27
+    batch_size = 8
     noise_size = batch_size * 4
     layout = Layout(
         {
