@@ -4,11 +4,14 @@ import json
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ohgw.analysis import wording
-from ohgw.analysis.results import Summary
+from ohgw.analysis.results import Cell, Summary
 from ohgw.analysis.time_to_target import LABELS
 from ohgw.api import DEFAULT_METHODS, DEFAULT_SEEDS, DEFAULT_WORKERS, compare
 from ohgw.cli import _options as options
@@ -77,22 +80,36 @@ def _words(text: str) -> list[str]:
 
 def show(summary: Summary, console: Console) -> None:
     """One line per arm, then one sentence per comparison."""
-    table = Table(title=f"{summary.task}: T@tau in epochs of work", title_justify="left")
-    table.add_column("arm")
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False, pad_edge=False, collapse_padding=True
+    )
+    table.add_column("arm", no_wrap=True)
     for target, tau in summary.targets.items():
-        heading = f"{LABELS[target]}\n{summary.metric} {wording.number(tau)}"
-        table.add_column(heading, justify="right")
-    for heading in ("validation", "test", "overhead"):
-        table.add_column(heading, justify="right")
+        table.add_column(f"{LABELS[target]}\nτ = {wording.number(tau)}", justify="right")
+    for heading in ("valid", "test", "probes"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in {row.arm: row for row in summary.rows}.values():
         table.add_row(
             row.arm,
-            *(f"{wording.spread(cell.time)}\n{cell.reached}/{cell.searches}" for cell in row.cells),
-            wording.spread(row.validation),
-            wording.spread(row.test),
+            *(_time(cell) for cell in row.cells),
+            wording.number(row.validation.median),
+            "" if row.test is None else wording.number(row.test.median),
             wording.percent(row.overhead, signed=False),
         )
+    console.print(
+        f"{summary.task} with {summary.scheduler}, {len(summary.seeds)} paired seeds: median and "
+        f"quartiles of T@τ in epochs of work, final {summary.metric} of the incumbent, and the "
+        "probes' share of the work",
+        markup=False,
+    )
     console.print(table)
     for row in summary.comparisons:
-        console.print(f"• {wording.finding(row)}")
-    console.print(wording.explanation(summary), style="dim")
+        console.print(Text.assemble(("• " + wording.headline(row), "bold"), wording.details(row)))
+    console.print(Text(wording.explanation(summary), "dim"))
+
+
+def _time(cell: Cell) -> str:
+    """Median over quartiles; how many reached the target where some did not."""
+    median, _, quartiles = wording.spread(cell.time).partition(" ")
+    missed = "" if cell.reached == cell.searches else f"\n{cell.reached} of {cell.searches}"
+    return escape(f"{median}\n{quartiles}{missed}")
