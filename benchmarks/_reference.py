@@ -32,13 +32,13 @@ class DigitsNet(nn.Module):
 
     def augment(self, x: Tensor, noise: Tensor) -> Tensor:
         """Affine resampling by torch's own `grid_sample`; what lies outside is background."""
-        down, right, zoom, contrast = torch.tanh(noise.reshape(4, -1))
+        down, right, zoom, contrast = torch.tanh(noise.reshape(4, -1)).unbind()
         scale = 1 + self.magnitude * digits.MAX_ZOOM * zoom
         shift = self.magnitude * digits.MAX_SHIFT * 2 / (x.shape[-1] - 1)  # the grid is [-1, 1]
         zero = torch.zeros_like(scale)
         affine = torch.stack([scale, zero, shift * right, zero, scale, shift * down], dim=1)
         grid = F.affine_grid(affine.reshape(-1, 2, 3), list(x.shape), align_corners=True)
-        moved: Tensor = F.grid_sample(x - self.background, grid, align_corners=True)
+        moved = F.grid_sample(x - self.background, grid, align_corners=True)
         gain = 1 + self.magnitude * digits.MAX_CONTRAST * contrast
         return moved * gain[:, None, None, None] + self.background
 

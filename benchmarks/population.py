@@ -31,6 +31,7 @@ from ohgw import tasks
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm
 from ohgw.engines.population import PopulationEngine
+from ohgw.engines.process import tuned_process
 from ohgw.study.plan import make_plan, make_searches
 from ohgw.tasks._common import ClassificationTask
 from ohgw.training.feed import initial_parameters
@@ -64,7 +65,7 @@ def measure(name: str, lanes: int) -> Result:
         for _ in range(3):
             engine._step()
     reference = one_at_a_time(task)
-    per_step, per_reference = in_turns(engine._step, lambda: next(reference))
+    per_step, per_reference = in_turns(engine._step, lambda: next(reference), ROUNDS, SLICE)
     per_step = [seconds / lanes for seconds in per_step]
     ratios = [b / a for a, b in zip(per_step, per_reference, strict=True)]
     return Result(
@@ -115,8 +116,8 @@ def one_at_a_time(task: ClassificationTask) -> Iterator[None]:
 def in_turns(
     first: Callable[[], object],
     second: Callable[[], object],
-    rounds: int = ROUNDS,
-    seconds: float = SLICE,
+    rounds: int,
+    seconds: float,
 ) -> tuple[list[float], list[float]]:
     """Seconds per call of each, round by round; which goes first changes with every round."""
     sides = (first, second)
@@ -193,7 +194,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("--lanes must be at least 1")
     torch.set_num_threads(1)
     names = [options.task] if options.task else list(tasks.TASKS)
-    results = [measure(name, lanes) for name in names for lanes in options.lanes]
+    with tuned_process():  # as every search runs
+        results = [measure(name, lanes) for name in names for lanes in options.lanes]
     if options.json:
         rows = [asdict(result) for result in results]
         print(json.dumps(rows[0] if options.task and len(rows) == 1 else rows, indent=2))

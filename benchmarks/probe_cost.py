@@ -28,6 +28,7 @@ from ohgw.core.records import Arm, Final, Report
 from ohgw.core.streams import Streams
 from ohgw.engines.engine import drive
 from ohgw.engines.population import PopulationEngine
+from ohgw.engines.process import tuned_process
 from ohgw.hypergrad import ESTIMATORS
 from ohgw.study.plan import make_plan, make_searches
 from ohgw.training.recipes import DEFAULT_RECIPE
@@ -190,7 +191,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     names = [options.task] if options.task else list(tasks.TASKS)
-    results = [measure(name, options.seeds) for name in names]
+    with tuned_process():  # as every search runs
+        results = [measure(name, options.seeds) for name in names]
     if options.json:
         rows = [asdict(result) for result in results]
         print(json.dumps(rows[0] if options.task else rows, indent=2))

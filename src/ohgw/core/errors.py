@@ -4,7 +4,6 @@ OHGWError
 ├── SpaceError                 a search space, or a configuration against its space, is wrong
 ├── UnknownNameError           a task, method, scheduler, recipe, engine or option is unknown
 ├── SettingError               a setting cannot work: a budget of zero, no workers ...
-├── MissingExtraError          an optional dependency is needed and absent
 ├── HypergradError
 │   └── InvisibleHyperparameterError   an estimator cannot see a hyperparameter it was asked about
 ├── DivergedError              every trial of a search diverged
@@ -41,16 +40,6 @@ class UnknownNameError(OHGWError, LookupError):
 
 class SettingError(OHGWError, ValueError):
     """A setting has a value that cannot work."""
-
-
-class MissingExtraError(OHGWError, ImportError):
-    """An optional dependency is needed and is not installed."""
-
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed. "
-            f"Install it with: pip install 'ohgw[{extra}]'."
-        )
 
 
 class HypergradError(OHGWError):

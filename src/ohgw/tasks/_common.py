@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from ohgw.core.protocols import Metric, Optimizer
@@ -86,6 +85,8 @@ def accuracy(logits: Tensor, target: Tensor, dtype: torch.dtype) -> Tensor:
 
 def split_60_20_20(x: np.ndarray, y: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Fixed stratified splits; the same for every seed and arm."""
+    from sklearn.model_selection import train_test_split  # takes a second to import
+
     x_train, x_rest, y_train, y_rest = train_test_split(
         x, y, test_size=0.4, random_state=0, stratify=y
     )

@@ -9,7 +9,6 @@ Training: SGD with momentum, mini-batches of 8; augmentation adds Gaussian noise
 from collections.abc import Mapping
 
 import torch
-from sklearn.datasets import load_breast_cancer
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -42,6 +41,8 @@ class BreastCancer(ClassificationTask):
     )
 
     def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32):
+        from sklearn.datasets import load_breast_cancer  # takes a second to import
+
         super().__init__(device, dtype)
         self.space = get_space("exp-1")
         self.optimizer = SGD()

@@ -8,7 +8,6 @@ Training: SGD with momentum, mini-batches of 8; augmentation by shift, zoom and 
 from collections.abc import Mapping
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,6 +42,8 @@ class Digits(ClassificationTask):
     )
 
     def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32):
+        from sklearn.datasets import load_digits  # takes a second to import
+
         super().__init__(device, dtype)
         self.space = get_space("exp-1")
         self.optimizer = SGD()

@@ -19,7 +19,7 @@ from ohgw.core.streams import Streams
 from ohgw.core.trial import Configuration
 from ohgw.hypergrad import get_estimator
 from ohgw.training.cost import count_flops
-from ohgw.training.dynamics import State, decode, initial_state, population_step_, train_step
+from ohgw.training.dynamics import State, decode, initial_state, population_step_, step_
 from ohgw.training.feed import Feed, initial_parameters
 from ohgw.warmstart.method import (
     GradientRequest,
@@ -110,7 +110,7 @@ class DifferentiableProbe:
         if what == "step":
             step = tuple(part[0] for part in first)
             hp = decode(task.space, psi[0])
-            return count_flops(lambda: train_step(task, one, step, hp, noise[0, 0]))
+            return count_flops(lambda: step_(task, one, step, hp, noise[0, 0]))
         if what == "look":
             return count_flops(lambda: task.loss(one.theta, seen))
         estimator = get_estimator(what)
