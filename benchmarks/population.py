@@ -167,19 +167,19 @@ class PeakMemory:
 
 
 def show(results: Sequence[Result], console: Console) -> None:
-    table = Table(title="Training step of one configuration, CPU time on one thread")
-    table.add_column("task")
-    for column in ("lanes", "population", "one at a time", "speed-up", "range", "memory"):
-        table.add_column(column, justify="right")
+    table = Table(title="One training step of one configuration, us of CPU time on one thread")
+    table.add_column("task", no_wrap=True)
+    for column in ("lanes", "fused", "alone", "speed-up", "range", "MiB"):
+        table.add_column(column, justify="right", no_wrap=True)
     for result in results:
         table.add_row(
             result.task,
             str(result.lanes),
-            f"{1e6 * result.seconds_per_step:.0f} us",
-            f"{1e6 * result.reference_seconds_per_step:.0f} us",
+            f"{1e6 * result.seconds_per_step:.0f}",
+            f"{1e6 * result.reference_seconds_per_step:.0f}",
             f"{result.speedup:.1f}x",
-            f"{result.speedup_low:.1f} ... {result.speedup_high:.1f}",
-            "" if result.peak_mib is None else f"{result.peak_mib:.0f} MiB",
+            f"{result.speedup_low:.1f} - {result.speedup_high:.1f}",
+            "" if result.peak_mib is None else f"{result.peak_mib:.0f}",
         )
     console.print(table)
 

@@ -218,6 +218,7 @@ def warm_start(
         rollout_work=probe.rollout_work,
     )
     chosen = make_method(method)
+    chosen.check(sweep)
     (proposal,) = converse(probe, [(streams, chosen.propose(sweep, 0, configuration))])
     return WarmStart(
         proposal.configuration, dict(configuration), proposal.work, proposal.diagnostics

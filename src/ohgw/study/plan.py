@@ -87,6 +87,7 @@ def make_searches(plan: Plan, task: Task, engine: Engine) -> list[Search]:
         _search(index, arm, seed, plan, task, engine) for index, (arm, seed) in enumerate(cells)
     ]
     for search in searches:
+        search.method.check(search.sweep)
         price = search.method.price(search.sweep)
         if task.min_resource * engine.steps_per_unit + price > search.budget:
             raise SettingError(

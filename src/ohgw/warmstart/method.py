@@ -105,6 +105,9 @@ class Method:
 
     name = "vanilla"
 
+    def check(self, sweep: Sweep) -> None:
+        """Raise an `OHGWError` where the method's settings do not fit the search."""
+
     def price(self, sweep: Sweep) -> float:
         """Work that the next proposal will cost, in training steps; never less than it does."""
         return 0.0

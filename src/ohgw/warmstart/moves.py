@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ohgw.core.errors import SettingError, SpaceError
+from ohgw.core.errors import InvisibleHyperparameterError, SettingError, SpaceError
 from ohgw.core.space import Space
 from ohgw.core.trial import Configuration
 from ohgw.warmstart.method import GradientRequest, GradientResult, Method, Proposal, Request, Sweep
@@ -65,6 +65,21 @@ class Move(Method):
         self.radius, self.direction = radius, direction
         self.only = None if only is None else tuple(only.split("+"))
 
+    def check(self, sweep: Sweep) -> None:
+        visible = sweep.visible(self.estimator, self.steps)
+        for name in self.only or ():
+            if name not in sweep.space.continuous:
+                raise SpaceError(
+                    f"only={name!r} of method {self.name!r} is not a continuous hyperparameter; "
+                    f"the space has {', '.join(sweep.space.continuous)}."
+                )
+            if name not in visible:
+                raise InvisibleHyperparameterError(
+                    f"only={name!r} of method {self.name!r}: estimator {self.estimator!r} cannot "
+                    f"see it with steps={self.steps}, its derivative would be zero. Visible are "
+                    f"{', '.join(sorted(visible))}; more steps or 'reverse' may see more."
+                )
+
     def price(self, sweep: Sweep) -> float:
         return sweep.gradient_work(self.estimator, self.steps) if sweep.gradients else 0.0
 
@@ -103,17 +118,9 @@ class Move(Method):
         )
 
     def _moving(self, sweep: Sweep) -> frozenset[str]:
-        """Hyperparameters that move: those allowed, less those the estimator cannot see."""
+        """Hyperparameters that move: those asked for, or all that the estimator can see."""
         visible = sweep.visible(self.estimator, self.steps)
-        if self.only is None:
-            return visible
-        for name in self.only:
-            if name not in sweep.space.continuous:
-                raise SpaceError(
-                    f"only={name!r} of method {self.name!r} is not a continuous hyperparameter; "
-                    f"the space has {', '.join(sweep.space.continuous)}."
-                )
-        return visible & frozenset(self.only)
+        return visible if self.only is None else frozenset(self.only)
 
     def _step(self, space: Space, gradient: np.ndarray) -> np.ndarray:
         """The step (d,) in natural coordinates."""
