@@ -71,11 +71,11 @@ def cross_entropy(logits: Tensor, target: Tensor, smoothing: Tensor | float = 0.
     `logits` (..., C), `target` (...) of class indices; `smoothing` may be a 0-d tensor, through
     which derivatives flow. `torch.nn.functional.cross_entropy` takes a float only.
     """
-    normaliser = logits.logsumexp(-1)
-    of_target = logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    log_p = logits.log_softmax(-1)
+    of_target = log_p.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     if isinstance(smoothing, float) and smoothing == 0.0:
-        return (normaliser - of_target).mean()
-    return (normaliser - (1 - smoothing) * of_target - smoothing * logits.mean(-1)).mean()
+        return -of_target.mean()
+    return -((1 - smoothing) * of_target + smoothing * log_p.mean(-1)).mean()
 
 
 def accuracy(logits: Tensor, target: Tensor, dtype: torch.dtype) -> Tensor:
