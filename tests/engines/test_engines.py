@@ -81,7 +81,7 @@ def test_engines_agree_on_the_language_model():
     """A short piece: its epochs are long."""
     task = tasks.load("charlm", dtype=torch.float64)
     arms = [Arm(method="ohgw", recipe="averaged")]
-    options = {"arms": arms, "seeds": (0,), "budget": 2.1, "workers": 2}
+    options = {"arms": arms, "seeds": (0,), "budget": 1.1, "workers": 1}
     population = by_search(search_rows(task, "population", **options))
     serial = by_search(search_rows(task, "serial", **options))
     assert_same(population, serial, 1e-6)
@@ -193,6 +193,13 @@ def test_black_box_tasks_run_and_diverged_trials_are_never_promoted():
     screened = [row for row in reports if row.search == "screen/averaged" and row.start == 0]
     assert all(row.diagnostics["stood_aside"] == "task has no probe" for row in screened)
     assert all(row.proposed == row.configuration for row in screened)
+
+
+def test_a_black_box_that_forgets_its_metric_is_told_so():
+    task = Exploding()
+    task.metric = Metric("accuracy", "max")
+    with pytest.raises(SettingError, match=r"scored by 'accuracy'.*returned 'loss'"):
+        search_rows(task, "serial", arms=ARMS[:1], seeds=(0,))
 
 
 class Probed(Exploding):

@@ -21,7 +21,7 @@ from ohgw.engines.build import make_engine
 from ohgw.engines.engine import drive
 from ohgw.hypergrad.estimator import lookahead
 from ohgw.study.plan import make_plan, make_searches
-from ohgw.tasks import TASKS, charlm, load
+from ohgw.tasks import TASKS, breast_cancer, charlm, digits, load
 from ohgw.tasks._common import Layout, cross_entropy
 from ohgw.testing.estimators import central_differences, draw_probe, stack
 from ohgw.training.dynamics import decode, population_step_
@@ -82,27 +82,20 @@ def test_splits_are_fixed(task):
             assert torch.equal(one, two)
 
 
-def rows(task, split):
-    x, y = task.data[split]
-    # rounded: standardisation is undone below
-    return Counter(
-        tuple(r) for r in torch.cat([x.flatten(1), y[:, None]], 1).round(decimals=6).tolist()
-    )
+def row_counts(x, y):
+    """How often each row occurs, standardised or not."""
+    table = np.column_stack([np.asarray(x).reshape(len(x), -1), y])
+    return Counter(map(tuple, np.round(table, 6).tolist()))
 
 
 def test_splits_are_disjoint_and_complete(table):
-    """As many rows of each kind as the source has, so that none is in two splits."""
+    """Every row of the source is in as many places as the source has it."""
     x, y = (load_digits if table.name == "digits" else load_breast_cancer)(return_X_y=True)
-    found = sum((rows(table, split) for split in SPLITS), Counter())
-    assert found.total() == len(x)
-    assert [len(table.data[split][0]) for split in SPLITS] == [
-        len(x) * 60 // 100,
-        (len(x) - len(x) * 60 // 100) // 2,
-        (len(x) - len(x) * 60 // 100 + 1) // 2,
-    ]
-    distinct = len(np.unique(np.column_stack([x, y]), axis=0))
-    assert len(found) == distinct
-    assert max(found.values()) == distinct - distinct + Counter(map(tuple, x)).most_common(1)[0][1]
+    found = sum((row_counts(*table.data[split]) for split in SPLITS), Counter())
+    assert sorted(found.values()) == sorted(row_counts(x, y).values())
+    sizes = [len(table.data[split][0]) for split in SPLITS]
+    assert sum(sizes) == len(x)
+    assert sizes == pytest.approx([0.6 * len(x), 0.2 * len(x), 0.2 * len(x)], abs=1)
 
 
 def test_splits_are_stratified(table):
@@ -150,7 +143,7 @@ def test_training_does_not_look_at_the_test_split(name):
         reports.append(found)
         tests.append(final.metrics)
     assert reports[0] == reports[1]
-    assert len(reports[0]) > 2 * len({row["trial"] for row in reports[0] if row["start"] > 0}) > 0
+    assert any(row["start"] > 0 for row in reports[0])
     assert tests[0] != tests[1]
 
 
@@ -256,7 +249,9 @@ def test_training_lowers_the_loss(task):
     """Of a whole population, at the middle of the space but for the learning rate."""
     steps, lanes = 120, 2
     configuration = task.space.from_unit([0.5] * task.space.d)
-    configuration |= {"learning_rate": 0.02, "label_smoothing": 0.0}
+    configuration["learning_rate"] = 0.02
+    if "momentum" in configuration:
+        configuration["momentum"] = 0.9
     psi = torch.as_tensor(task.space.to_natural(configuration)).repeat(lanes, 1)
     probes = [draw_probe(task, steps, seed) for seed in range(lanes)]
     state, batches, noise = (stack([probe[k] for probe in probes]) for k in (0, 2, 3))
@@ -299,13 +294,11 @@ def test_augmentation_without_noise_is_the_identity(table):
 
 
 def test_a_shift_by_a_pixel_moves_the_image_by_a_pixel():
-    from ohgw.tasks.digits import MAX_SHIFT
-
     task = load("digits", dtype=torch.float64)
     x = task.data["train"][0][: task.batch_size]
     down, right, zoom, contrast = x.new_zeros(4, task.batch_size)
     right += 50.0  # tanh -> 1: the full shift
-    hp = {"augmentation": torch.tensor(1 / MAX_SHIFT, dtype=x.dtype)}
+    hp = {"augmentation": torch.tensor(1 / digits.MAX_SHIFT, dtype=x.dtype)}
     moved = task.augment(x, hp, torch.cat([down, right, zoom, contrast]))
     assert_close(moved[..., :-1], x[..., 1:], rtol=0, atol=1e-12)
     background = x.min().expand_as(moved[..., -1])
@@ -313,13 +306,11 @@ def test_a_shift_by_a_pixel_moves_the_image_by_a_pixel():
 
 
 def test_jitter_has_the_deviation_it_says():
-    from ohgw.tasks.breast_cancer import MAX_JITTER
-
     task = load("breast-cancer", dtype=torch.float64)
     x = torch.zeros(4000, 30, dtype=torch.float64)
     noise = torch.randn(x.numel(), generator=torch.Generator().manual_seed(0), dtype=x.dtype)
     moved = task.augment(x, {"augmentation": torch.tensor(0.6, dtype=x.dtype)}, noise)
-    assert moved.std() == pytest.approx(0.6 * MAX_JITTER, rel=0.01)
+    assert moved.std() == pytest.approx(0.6 * breast_cancer.MAX_JITTER, rel=0.01)
     assert moved.mean().abs() < 0.005
 
 
@@ -330,7 +321,9 @@ def test_gaussian_dropout_has_the_moments_of_bernoulli_dropout(rate):
     noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
     std = charlm._dropout_std(torch.tensor(rate, dtype=x.dtype))
     gaussian = charlm._gaussian_dropout(x, std, noise)
-    bernoulli = F.dropout(x, rate)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        bernoulli = F.dropout(x, rate)
     assert gaussian.mean() == pytest.approx(3.0, rel=0.01)
     assert gaussian.var() == pytest.approx(9.0 * rate / (1 - rate), rel=0.02)
     assert bernoulli.var() == pytest.approx(gaussian.var().item(), rel=0.05)

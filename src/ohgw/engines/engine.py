@@ -34,7 +34,11 @@ class Engine(Protocol):
         ...
 
     def advance(self) -> None:
-        """Train until at least one outstanding job is done; sets `metrics` of those that are."""
+        """Train outstanding jobs for a moment, and set `metrics` of those that are done.
+
+        A moment is short enough to stop between two, and always gets closer to an end. It must not
+        depend on time: what is trained in one is part of what a resumed run repeats.
+        """
         ...
 
     def keep(self, search: int, trial: int) -> None:

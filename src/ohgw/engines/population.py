@@ -26,6 +26,7 @@ from ohgw.training.dynamics import State, decode, population_step_
 from ohgw.training.feed import Feed
 from ohgw.warmstart.probe import DifferentiableProbe
 
+TURN_STEPS = 16
 WAIT_STEPS = 8
 WAIT_SHARE = 1 / 8
 FREE_SHARE = 1 / 4
@@ -61,6 +62,7 @@ class PopulationEngine:
         self.searches: Sequence[Search] = ()
         self.lanes: list[Lane | None] = []  # one for each row
         self._waiting: list[Job] = []  # trained, not evaluated yet
+        self._waited = 0  # steps since the first of them came
         self._rows: _Rows | None = None
 
     def bind(self, searches: Sequence[Search]) -> None:
@@ -103,18 +105,16 @@ class PopulationEngine:
         rows.load_epoch(row, position, *self.feed.epoch(streams, lane.job.trial, epoch))
 
     def advance(self) -> None:
-        patience = WAIT_STEPS
-        while patience:
+        for _ in range(TURN_STEPS):
             occupied = sum(lane is not None for lane in self.lanes)
-            if not occupied:
-                break
-            self._step()
-            if self._waiting:
-                patience -= 1
-                if len(self._waiting) >= WAIT_SHARE * (occupied + len(self._waiting)):
-                    break
-        self._evaluate()
-        self._shrink()
+            if occupied:
+                self._step()
+            self._waited += bool(self._waiting)
+            enough = WAIT_SHARE * (occupied + len(self._waiting))
+            if not occupied or self._waited == WAIT_STEPS or len(self._waiting) > enough:
+                self._evaluate()
+                self._shrink()
+                return
 
     def _step(self) -> None:
         """One training step of every row, then take out the lanes that reached their milestone."""
@@ -131,6 +131,7 @@ class PopulationEngine:
             if lane is None:
                 continue
             lane.t += 1
+            lane.job.done += 1
             if weight := AVERAGING.weight(lane.t):
                 due.append(row)
                 weights.append(weight)
@@ -153,7 +154,7 @@ class PopulationEngine:
         self.lanes[row] = None
 
     def _evaluate(self) -> None:
-        jobs, self._waiting = self._waiting, []
+        jobs, self._waiting, self._waited = self._waiting, [], 0
         thetas = [self.states.paused[job.search, job.trial].scored for job in jobs]
         for job, metrics in zip(jobs, evaluate(self.task, thetas, "val"), strict=True):
             job.metrics = metrics
@@ -189,6 +190,8 @@ class PopulationEngine:
                 (lane.job.search, lane.job.trial, lane.t, lane.until) if lane else None
                 for lane in self.lanes
             ],
+            "waiting": [(job.search, job.trial) for job in self._waiting],
+            "waited": self._waited,
         }
 
     def load_state_dict(self, state: dict[str, Any], jobs: dict[tuple[int, int], Job]) -> None:
@@ -197,6 +200,8 @@ class PopulationEngine:
             Lane(jobs[lane[0], lane[1]], lane[2], lane[3]) if lane else None
             for lane in state["lanes"]
         ]
+        self._waiting = [jobs[key] for key in state["waiting"]]
+        self._waited = state["waited"]
         if state["rows"] is not None:
             self._rows = _Rows.from_state_dict(self.task, state["rows"])
             for row, lane in enumerate(self.lanes):

@@ -33,6 +33,7 @@ class Job:
     steps: int  # training steps from start to resource
     begin: float  # virtual time
     probe_work: float  # beyond training; the method's price until its proposal says what it was
+    done: int = 0  # of `steps`, for progress
     metrics: dict[str, float] | None = None  # validation metrics, once trained
     state: Any = field(default=None, repr=False)  # where a probe left off; None: not started there
 
@@ -170,8 +171,11 @@ class Search:
 
     @property
     def progress(self) -> float:
-        """Share of the budget that is spent, 1 once nothing more fits."""
-        return 1.0 if self.done else min(self.work() / self.budget, 1.0)
+        """Share of the budget that is spent, unfinished jobs included; 1 once nothing more fits."""
+        if self.done:
+            return 1.0
+        spent = self.finished_work + sum(job.probe_work + job.done for job in self.jobs.values())
+        return min(spent / self.budget, 1.0)
 
     @property
     def ready(self) -> bool:

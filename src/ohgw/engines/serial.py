@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.engines.search import Job, Search
 from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, start
@@ -23,15 +24,18 @@ class Trainer(Protocol):
     @property
     def probe(self) -> Probe: ...
 
-    def train(self, job: Job, search: Search, paused: Any) -> tuple[Any, dict[str, float]]:
-        """The state after the job, and its validation metrics. `paused` is None at the start."""
+    def train(self, job: Job, search: Search, paused: Any) -> tuple[Any, dict[str, float] | None]:
+        """A part of a job, or all of it: the state after it, and metrics once the job is done.
+
+        `paused` is the trial's state, None at its start.
+        """
         ...
 
     def test(self, best: Any) -> dict[str, float]: ...
 
 
 class DifferentiableTrainer:
-    """One configuration at a time, without vmap; the same streams as a population's lane."""
+    """One configuration at a time, an epoch in each turn; the streams of a population's lane."""
 
     def __init__(self, task: DifferentiableTask) -> None:
         self.task = task
@@ -42,7 +46,7 @@ class DifferentiableTrainer:
 
     def train(
         self, job: Job, search: Search, paused: Paused | None
-    ) -> tuple[Paused, dict[str, float]]:
+    ) -> tuple[Paused, dict[str, float] | None]:
         task, feed, streams = self.task, self.feed, search.sweep.streams
         if paused is None:
             paused = start(task, streams, job.trial, search.recipe, job.state)
@@ -56,20 +60,20 @@ class DifferentiableTrainer:
             torch.tensor(paused.steps, device=task.device),
         )
         average = None if paused.average is None else paused.average.clone()
-        order, offsets = feed.epoch(streams, job.trial, 0)
-        done = paused.steps
-        until = job.resource * self.steps_per_unit
-        for steps in range(done, until):
-            epoch, position = divmod(steps, task.steps_per_epoch)
-            if epoch and (steps == done or position == 0):
-                order, offsets = feed.epoch(streams, job.trial, epoch)
-            batch = feed.batch(torch.as_tensor(order[position], device=task.device))
-            offset = torch.as_tensor(offsets[position : position + 1], device=task.device)
+        first = paused.steps
+        epoch, position = divmod(first, task.steps_per_epoch)
+        order, offsets = feed.epoch(streams, job.trial, epoch)
+        for row in range(position, task.steps_per_epoch):  # to the end of this epoch
+            batch = feed.batch(torch.as_tensor(order[row], device=task.device))
+            offset = torch.as_tensor(offsets[row : row + 1], device=task.device)
             step_(task, state, batch, hp, feed.noise(offset)[0])
-            weight = AVERAGING.weight(steps + 1)
+            weight = AVERAGING.weight(first + row - position + 1)
             if average is not None and weight:
                 average.lerp_(state.theta, weight)
-        after = Paused(state.theta, state.slots, until, average)
+        after = Paused(state.theta, state.slots, (epoch + 1) * task.steps_per_epoch, average)
+        job.done += after.steps - first
+        if epoch + 1 < job.resource:
+            return after, None
         return after, evaluate(task, [after.scored], "val")[0]
 
     def test(self, best: Paused) -> dict[str, float]:
@@ -93,7 +97,14 @@ class BlackBoxTrainer:
             # The state is kept for the incumbent and for a snapshot: training gets a copy.
             paused = pickle.loads(pickle.dumps(paused))
         configuration = dict(search.trials[job.trial].configuration)
-        return self.task.train(configuration, paused, job.resource)
+        state, metrics = self.task.train(configuration, paused, job.resource)
+        if search.metric.name not in metrics:
+            raise SettingError(
+                f"Task {self.task.name!r} is scored by {search.metric.name!r}, but its train() "
+                f"returned {', '.join(map(repr, metrics)) or 'no metrics'}. Return that metric."
+            )
+        job.done = job.steps
+        return state, metrics
 
     def test(self, best: Any) -> dict[str, float]:
         score = getattr(self.task, "test", None)
@@ -101,7 +112,7 @@ class BlackBoxTrainer:
 
 
 class SerialEngine:
-    """Trains one outstanding job after the other."""
+    """Trains one outstanding job after the other, in as many turns as its trainer takes."""
 
     name = "serial"
 

@@ -50,7 +50,7 @@ class Watcher:
 class _Snapshots:
     """When to take the next snapshot: not more often than their cost allows."""
 
-    interval: float = SNAPSHOT_SECONDS
+    interval: float = field(default_factory=lambda: SNAPSHOT_SECONDS)
     last: float = field(default_factory=time.monotonic)
 
     @property
