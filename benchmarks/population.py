@@ -123,7 +123,7 @@ def in_turns(
     sides = (first, second)
     for side in sides:
         side()  # what is done once is not measured
-    calls = [max(1, round(seconds / seconds_per_call(side, 2))) for side in sides]
+    calls = [max(1, round(seconds / seconds_per_call(side, 1))) for side in sides]
     taken: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
         for k in (0, 1) if number % 2 else (1, 0):
@@ -194,8 +194,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("--lanes must be at least 1")
     torch.set_num_threads(1)
     names = [options.task] if options.task else list(tasks.TASKS)
-    with tuned_process():  # as every search runs
-        results = [measure(name, lanes) for name in names for lanes in options.lanes]
+    results = []
+    with tuned_process(), Console(stderr=True).status("") as status:  # tuned as every search is
+        for name in names:
+            for lanes in options.lanes:
+                status.update(f"{name}, {lanes} lanes")
+                results.append(measure(name, lanes))
     if options.json:
         rows = [asdict(result) for result in results]
         print(json.dumps(rows[0] if options.task and len(rows) == 1 else rows, indent=2))

@@ -191,8 +191,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     names = [options.task] if options.task else list(tasks.TASKS)
-    with tuned_process():  # as every search runs
-        results = [measure(name, options.seeds) for name in names]
+    results = []
+    with tuned_process(), Console(stderr=True).status("") as status:  # tuned as every search is
+        for name in names:
+            status.update(f"{name}: probes, then {options.seeds} searches of each method")
+            results.append(measure(name, options.seeds))
     if options.json:
         rows = [asdict(result) for result in results]
         print(json.dumps(rows[0] if options.task else rows, indent=2))
