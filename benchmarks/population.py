@@ -103,6 +103,7 @@ def filled(task: DifferentiableTask, lanes: int) -> PopulationEngine:
     for row, lane in enumerate(engine.lanes):
         assert lane is not None
         lane.t += row * task.steps_per_epoch // lanes
+        lane.until = sys.maxsize
         engine._feed_row(row)
     return engine
 
