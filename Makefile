@@ -2,7 +2,7 @@
 # Both may be repeated: an installation is redone when pyproject.toml or constraints.txt changed.
 
 # --resume: a second `make run` goes on where the first was stopped, or shows its result again.
-QUICKSTART ?= digits --seeds 16 --calibration 8 --budget 80 --out runs/quickstart --resume
+QUICKSTART ?= digits --seeds 12 --calibration 8 --budget 80 --out runs/quickstart --resume
 
 VENV := .venv
 BIN := $(VENV)/bin

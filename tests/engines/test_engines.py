@@ -207,8 +207,10 @@ class Probed(Exploding):
 
     name = "probed"
 
+    probe_resource = 0.1
+
     def probe(self, configuration, seed):
-        return configuration["x"], 0.1
+        return configuration["x"]
 
 
 def test_black_box_probes_screen_and_differentiate():

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm, Final
-from ohgw.core.space import Float, Space
+from ohgw.core.space import Categorical, Float, Space
 from ohgw.engines.build import make_engine
 from ohgw.engines.engine import drive
 from ohgw.study.plan import make_plan, make_searches
@@ -240,3 +240,31 @@ def test_test_split_is_the_validation_split_unless_given():
 def test_what_cannot_work_is_refused_by_name(space, options, error, message):
     with pytest.raises(error, match=message):
         make_task(make_net(), Space(space), name="mine", **options)
+
+
+def test_a_discrete_hyperparameter_is_refused_by_name():
+    space = Space({"learning_rate": Categorical((0.1, 0.01))})
+    with pytest.raises(SettingError, match=r"learning_rate of task 'module' must be Float"):
+        make_task(make_net(), space=space)
+
+
+def test_a_module_without_parameters_is_refused():
+    with pytest.raises(SettingError, match="'module' has no parameter to train"):
+        make_task(nn.Flatten())
+
+
+def test_frozen_parameters_stay_and_are_not_trained():
+    net = make_net()
+    net[0].requires_grad_(False)
+    task = make_task(net)
+    assert task.layout.size == 8 * 2 + 2
+    theta = task.init(torch.Generator().manual_seed(0))
+    x, y = make_data()
+    assert_close(task.loss(theta, (x, y)), F.cross_entropy(net(x), y))
+
+
+def test_a_module_that_a_factory_shares_is_not_changed():
+    shared = make_net(nn.BatchNorm1d(8))
+    task = make_task(lambda: shared)
+    task.init(torch.Generator().manual_seed(0))
+    assert shared[1].track_running_stats and shared.training

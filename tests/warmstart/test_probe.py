@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import Metric
 from ohgw.core.records import Arm, Report
 from ohgw.core.space import Float, Int, Space
@@ -364,6 +365,7 @@ def test_finite_differences_answer_where_the_estimator_cannot(estimator):
     assert result.estimator == "finite-difference"
     assert_same(result, expected)
     assert result.gradient[0] < -1e-3  # a larger step would lower the loss
+    assert probe.gradient_work(estimator, 2) == result.work  # the price is the fall-back's too
 
 
 # black boxes
@@ -383,13 +385,15 @@ class Bowl:
         }
     )
 
+    probe_resource = 0.25
+
     def __init__(self):
         self.seeds = []
 
     def probe(self, configuration, seed):
         self.seeds.append(seed)
         x, y = math.log10(configuration["x"]), configuration["y"]
-        return (x + 2.0) ** 2 + 3.0 * y**2 + configuration["depth"], 0.25
+        return (x + 2.0) ** 2 + 3.0 * y**2 + configuration["depth"]
 
 
 def test_black_box_gradients_are_central_differences():
@@ -421,10 +425,18 @@ def test_black_box_rollouts():
     box = BlackBoxProbe(task)
     configurations = drawn(task, 3)
     result = alone(box, Streams(0), RolloutRequest(configurations, 4, 0))
-    assert result.after.tolist() == [task.probe(c, 0)[0] for c in configurations]
+    assert result.after.tolist() == [task.probe(c, 0) for c in configurations]
     assert (result.before, result.states, result.work) == (math.inf, (None,) * 3, 0.75)
     assert box.rollout_work(3, 4) == 0.75
     assert len(set(task.seeds[:3])) == 1
+
+
+def test_a_black_box_probe_needs_a_price():
+    class Unpriced(Bowl):
+        probe_resource = 0.0
+
+    with pytest.raises(SettingError, match=r"'bowl'.*probe_resource \(0\.0\)"):
+        BlackBoxProbe(Unpriced())
 
 
 def test_black_box_without_a_probe_answers_nothing():

@@ -88,8 +88,8 @@ class BlackBoxTask(Protocol):
 
     `train` takes a state to `resource` units in total and returns the new state with its metrics
     (which include `metric.name`). States must pickle. An optional method
-    `probe(configuration, seed) -> (loss, resource_spent)` gives methods a cheap look at a
-    configuration; without it every method but `vanilla` stands aside.
+    `probe(configuration, seed) -> loss`, worth `probe_resource` resource units a call, gives
+    methods a cheap look at a configuration; without it all but `vanilla` stand aside.
     """
 
     name: str

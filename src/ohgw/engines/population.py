@@ -137,7 +137,7 @@ class PopulationEngine:
                 weights.append(weight)
             if lane.t == lane.until:
                 finished.append(row)
-            elif lane.t % self.task.steps_per_epoch == 0:
+            elif lane.t % self.steps_per_unit == 0:
                 self._feed_row(row)
         if due:
             rows.average_rows(due, weights)

@@ -63,6 +63,11 @@ class ModuleTask:
                 raise UnknownNameError(f"hyperparameter of {optimizer!r}", hyperparameter, known)
         if "learning_rate" not in space:
             raise SettingError(f"The space of task {name!r} needs a 'learning_rate'.")
+        if space.discrete:
+            raise SettingError(
+                f"{', '.join(space.discrete)} of task {name!r} must be Float: a training step "
+                "takes its hyperparameters as tensors."
+            )
         absent = {hyperparameter: 0.0 for hyperparameter in known - set(space.names)}
         self.optimizer = OPTIMIZERS[optimizer](**absent)
         if len(train[0]) < batch_size or len(validation[0]) < batch_size:
@@ -74,7 +79,9 @@ class ModuleTask:
         self.min_resource, self.max_resource = min_resource, max_resource
         self._module = module
         example = self._copy()
-        parameters = dict(example.named_parameters())
+        parameters = _trained(example)
+        if not parameters:
+            raise SettingError(f"The module of task {name!r} has no parameter to train.")
         first = next(iter(parameters.values()))
         self.device = torch.device(device) if device is not None else first.device
         self.dtype = first.dtype
@@ -92,7 +99,7 @@ class ModuleTask:
 
     def _copy(self) -> nn.Module:
         source = self._module
-        module = deepcopy(source) if isinstance(source, nn.Module) else source()
+        module = deepcopy(source if isinstance(source, nn.Module) else source())
         replace_all_batch_norm_modules_(module)
         return module.eval()
 
@@ -107,8 +114,7 @@ class ModuleTask:
             with torch.random.fork_rng():
                 torch.manual_seed(generator.initial_seed())
                 module = self._copy()
-        named = dict(module.named_parameters())
-        return self.layout.flatten({k: v.detach() for k, v in named.items()}).to(self.device)
+        return self.layout.flatten(_trained(module)).to(self.device)
 
     def loss(self, theta: Tensor, batch: Tensors) -> Tensor:
         inputs, targets = batch
@@ -125,3 +131,12 @@ class ModuleTask:
 
     def parameters(self, theta: Tensor) -> dict[str, Tensor]:
         return self.layout.split(theta)
+
+
+def _trained(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters by name, without those that are frozen."""
+    return {
+        name: parameter.detach()
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }

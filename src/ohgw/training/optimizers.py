@@ -89,7 +89,11 @@ class SGD(DifferentiableOptimizer):
 
     def update_(self, theta: Tensor, slots: Slots, grad: Tensor, t: Tensor, hp: Values) -> None:
         lr, decay, momentum = self._values(hp)
-        buffer = slots[0].mul_(momentum).add_(grad)
+        (buffer,) = slots
+        if isinstance(momentum, Tensor):  # one pass over the buffer instead of two
+            torch.addcmul(grad, buffer, momentum, out=buffer)
+        else:
+            torch.add(grad, buffer, alpha=momentum, out=buffer)
         if isinstance(decay, Tensor):
             buffer.addcmul_(theta, decay)
         else:

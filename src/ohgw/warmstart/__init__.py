@@ -9,8 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import yaml
-
 from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.warmstart.method import Method
 from ohgw.warmstart.moves import Move
@@ -52,15 +50,14 @@ def make_method(spec: str) -> Method:
         if option not in known:
             raise UnknownNameError(f"option of method {name!r}", option, known)
         options[option] = _parse(value)
-    try:
-        return factory(**options)
-    except TypeError as error:
-        raise SettingError(f"Method {spec!r} cannot be made: {error}.") from None
+    return factory(**options)
 
 
 def _parse(text: str) -> Any:
     """A number, a truth value or a word; YAML alone would read 1e-3 as a word."""
-    try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except ValueError:
-        return yaml.safe_load(text)
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)

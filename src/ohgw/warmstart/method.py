@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ohgw.core.errors import SettingError
 from ohgw.core.space import Space
 from ohgw.core.streams import Streams
 from ohgw.core.trial import Configuration
@@ -129,3 +130,12 @@ class Method:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         return None
+
+
+def check_number(
+    method: str, option: str, value: Any, fits: Callable[[Any], bool], wanted: str
+) -> None:
+    """Raise `SettingError` unless an option is a number that fits."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not fits(value):
+        raise SettingError(f"{option}={value!r} of method {method!r} must be {wanted}.")

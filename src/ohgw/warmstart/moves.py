@@ -10,14 +10,28 @@ clipped to the space; discrete dimensions never move.
 """
 
 from collections.abc import Generator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ohgw.core.errors import InvisibleHyperparameterError, SettingError, SpaceError
+from ohgw.core.errors import (
+    InvisibleHyperparameterError,
+    SettingError,
+    SpaceError,
+    UnknownNameError,
+)
 from ohgw.core.space import Space
 from ohgw.core.trial import Configuration
-from ohgw.warmstart.method import GradientRequest, GradientResult, Method, Proposal, Request, Sweep
+from ohgw.hypergrad import get_estimator
+from ohgw.warmstart.method import (
+    GradientRequest,
+    GradientResult,
+    Method,
+    Proposal,
+    Request,
+    Sweep,
+    check_number,
+)
 
 Direction = Literal["gradient", "random", "null"]
 
@@ -51,14 +65,18 @@ class Move(Method):
         only: str | None = None,
         direction: Direction = "gradient",
     ) -> None:
-        if not eta > 0:
-            raise SettingError(f"eta={eta!r} of method {name!r} must be positive.")
-        if radius is not None and not 0 < radius <= 1:
-            raise SettingError(f"radius={radius!r} of method {name!r} must be in (0, 1].")
-        if steps < 1:
+        check_number(name, "eta", eta, lambda x: 0 < x < np.inf, "positive and finite")
+        if radius is not None:
+            check_number(name, "radius", radius, lambda x: 0 < x <= 1, "in (0, 1]")
+        if only is not None and not isinstance(only, str):
+            raise SettingError(f"only={only!r} of method {name!r} must be names joined by '+'.")
+        if direction not in get_args(Direction):
+            raise UnknownNameError(f"direction of method {name!r}", direction, get_args(Direction))
+        get_estimator(estimator)
+        if not isinstance(steps, int) or steps < 1:
             raise SettingError(
-                f"steps={steps!r} of method {name!r} must be at least 1: the loss at the first "
-                "mini-batch does not depend on the optimiser's hyperparameters."
+                f"steps={steps!r} of method {name!r} must be a whole number from 1: the loss at "
+                "the first mini-batch does not depend on the optimiser's hyperparameters."
             )
         self.name = name
         self.eta, self.steps, self.estimator = eta, steps, estimator
@@ -137,10 +155,11 @@ class Move(Method):
 def _random_step(rng: np.random.Generator, step: np.ndarray, may_move: np.ndarray) -> np.ndarray:
     """A step as long as `step`, in a uniformly random direction of the same dimensions."""
     direction = rng.standard_normal(step.shape) * may_move
-    norm = np.linalg.norm(direction)
-    if norm == 0:
+    norm, largest = np.linalg.norm(direction), np.abs(step).max(initial=0.0)
+    if norm == 0 or largest == 0:
         return np.zeros_like(step)
-    return np.asarray(direction * (np.linalg.norm(step) / norm))
+    length = largest * np.linalg.norm(step / largest)  # squares of a huge step would overflow
+    return np.asarray(direction * (length / norm))
 
 
 def _finite_or_none(value: float) -> float | None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.streams import Streams
 from ohgw.core.trial import Configuration
@@ -85,18 +86,28 @@ class DifferentiableProbe:
         return get_estimator(estimator).visible(self.task, steps)
 
     def gradient_work(self, estimator: str, steps: int) -> float:
-        """Work of one hypergradient, in training steps."""
-        return self._price(estimator, steps) / self._price("step", 0)
+        """Work of one hypergradient, in training steps; the fall-back's where it is needed."""
+        try:
+            flops = self._price(estimator, steps)
+        except RuntimeError:  # NotImplementedError among them
+            flops = self._price(FALLBACK, steps)
+        return flops / self.step_flops
 
     def rollout_work(self, configurations: int, steps: int) -> float:
         """Work of one rollout request: its steps, and a look at each model and the first."""
-        look = self._price("look", 0) / self._price("step", 0)
+        look = self._price("look", 0) / self.step_flops
         return configurations * (steps + look) + look
 
     @property
     def step_flops(self) -> float:
-        """FLOPs of one training step of one configuration."""
-        return self._price("step", 0)
+        """FLOPs of one training step of one configuration. Raises `SettingError` for none."""
+        flops = self._price("step", 0)
+        if flops == 0:
+            raise SettingError(
+                f"A training step of task {self.task.name!r} has no matrix product or convolution, "
+                "so its work cannot be counted. Offer it as a black-box task instead."
+            )
+        return flops
 
     def _count(self, what: str, steps: int) -> float:
         task = self.task
@@ -165,7 +176,7 @@ class DifferentiableProbe:
         name = request.estimator
         try:
             loss, gradient = self._vmapped(name, inputs)
-        except (RuntimeError, NotImplementedError):
+        except RuntimeError:  # NotImplementedError among them
             # A layer without the derivatives that the estimator needs: differences need none.
             name = FALLBACK
             loss, gradient = self._vmapped(name, inputs)
@@ -239,28 +250,31 @@ class DifferentiableProbe:
 class BlackBoxProbe:
     """Probes a black-box task through its own `probe`, or stands aside where it has none.
 
-    `task.probe(configuration, seed) -> (loss, resource_spent)`. Gradients are central differences
-    of that loss under one seed; `steps` of a request have no meaning here.
+    `task.probe(configuration, seed) -> loss` at `task.probe_resource` resource units. Gradients are
+    central differences of that loss under one seed; `steps` of a request have no meaning here.
     """
 
     width = 0.05  # of a difference, in the unit cube
 
     def __init__(self, task: BlackBoxTask) -> None:
         self.task = task
-        self._probe: Callable[[Configuration, int], tuple[float, float]] | None = getattr(
-            task, "probe", None
-        )
-        self.gradients = self.rollouts = self._probe is not None
-        self._spent = 0.0  # by the dearest look so far: the price of the next
+        self._look: Callable[[Configuration, int], float] | None = getattr(task, "probe", None)
+        self._price = float(getattr(task, "probe_resource", 0.0))
+        if self._look is not None and not self._price > 0:
+            raise SettingError(
+                f"Task {task.name!r} has a probe, but no positive probe_resource "
+                f"({self._price!r}): say how many resource units one call is worth."
+            )
+        self.gradients = self.rollouts = self._look is not None
 
     def visible(self, estimator: str, steps: int) -> frozenset[str]:
         return frozenset(self.task.space.continuous)
 
     def gradient_work(self, estimator: str, steps: int) -> float:
-        return (2 * len(self.task.space.continuous) + 1) * self._spent
+        return (2 * len(self.task.space.continuous) + 1) * self._price
 
     def rollout_work(self, configurations: int, steps: int) -> float:
-        return configurations * self._spent
+        return configurations * self._price
 
     def answer(self, asked: Sequence[Asked]) -> list[Result]:
         return [
@@ -270,16 +284,11 @@ class BlackBoxProbe:
             for streams, request in asked
         ]
 
-    def _look(self, configuration: Configuration, seed: int) -> tuple[float, float]:
-        assert self._probe is not None  # methods ask only where `gradients` or `rollouts` holds
-        loss, spent = self._probe(configuration, seed)
-        self._spent = max(self._spent, spent)
-        return loss, spent
-
     def _gradient(self, streams: Streams, request: GradientRequest) -> GradientResult:
+        assert self._look is not None  # methods ask only where `gradients` holds
         space = self.task.space
         seed = streams.integer("probe", request.trial)
-        base, work = self._look(request.configuration, seed)
+        base = self._look(request.configuration, seed)
         psi = space.to_natural(request.configuration)
         gradient = np.zeros(len(psi))
         for k, step in enumerate(self.width * space.unit_scale):
@@ -288,21 +297,21 @@ class BlackBoxProbe:
                 end = psi.copy()
                 end[k] += sign * step
                 configuration = space.from_natural(end, request.configuration)
-                loss, spent = self._look(configuration, seed)
-                work += spent
+                losses.append(self._look(configuration, seed))
                 ends.append(space.to_natural(configuration)[k])  # bounds clip an end
-                losses.append(loss)
             gradient[k] = (losses[1] - losses[0]) / (ends[1] - ends[0])
+        work = self.gradient_work(request.estimator, request.steps)
         return GradientResult(gradient, base, work, FALLBACK)
 
     def _rollout(self, streams: Streams, request: RolloutRequest) -> RolloutResult:
+        assert self._look is not None  # methods ask only where `rollouts` holds
         seed = streams.integer("probe", 2, request.initialisation)
-        looks = [self._look(configuration, seed) for configuration in request.configurations]
+        losses = [self._look(configuration, seed) for configuration in request.configurations]
         return RolloutResult(
             before=float("inf"),  # an untrained loss is not to be had: the guard always passes
-            after=np.array([loss for loss, _ in looks]),
-            states=(None,) * len(looks),
-            work=sum(spent for _, spent in looks),
+            after=np.array(losses),
+            states=(None,) * len(losses),
+            work=self.rollout_work(len(losses), request.steps),
         )
 
 

@@ -16,13 +16,22 @@ above the best ones (short-horizon bias: Wu et al. 2018).
 """
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ohgw.core.errors import SettingError
 from ohgw.core.trial import Configuration
-from ohgw.warmstart.method import Method, Proposal, Request, RolloutRequest, RolloutResult, Sweep
+from ohgw.warmstart.method import (
+    Method,
+    Proposal,
+    Request,
+    RolloutRequest,
+    RolloutResult,
+    Sweep,
+    check_number,
+)
 
 MAX_REDRAWS = 8  # a task on which no initialisation passes is trained all the same
 
@@ -38,10 +47,13 @@ class Screen(Method):
     def __init__(
         self, *, candidates: int = 3, steps: int = 4, guard: bool = True, max_share: float = 0.04
     ) -> None:
-        if candidates < 2:
-            raise SettingError(f"candidates={candidates!r} of method 'screen' must be at least 2.")
-        if steps < 1:
-            raise SettingError(f"steps={steps!r} of method 'screen' must be at least 1.")
+        whole = "a whole number from {}".format
+        for option, value, least in (("candidates", candidates, 2), ("steps", steps, 1)):
+            fits = partial(_whole_from, least)
+            check_number(self.name, option, value, fits, whole(least))
+        check_number(self.name, "max_share", max_share, lambda x: x > 0, "positive")
+        if not isinstance(guard, bool):
+            raise SettingError(f"guard={guard!r} of method 'screen' must be true or false.")
         self.candidates, self.steps = candidates, steps
         self.guard, self.max_share = guard, max_share
         self.initialisation = 0
@@ -119,3 +131,7 @@ class Screen(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.initialisation = state["initialisation"]
         self.redraw_work = state["redraw_work"]
+
+
+def _whole_from(least: int, value: Any) -> bool:
+    return isinstance(value, int) and value >= least
