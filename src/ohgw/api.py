@@ -25,8 +25,7 @@ from ohgw.tasks.module import ModuleTask, Tensors
 from ohgw.training.feed import Feed
 from ohgw.training.recipes import DEFAULT_RECIPE, RECIPES
 from ohgw.warmstart import DEFAULT_METHOD, make_method
-from ohgw.warmstart.method import Sweep
-from ohgw.warmstart.probe import DifferentiableProbe, converse
+from ohgw.warmstart.probe import DifferentiableProbe, converse, make_sweep
 
 DEFAULT_SEEDS = 12
 DEFAULT_CALIBRATION = 12
@@ -205,18 +204,7 @@ def warm_start(
     )
     probe = DifferentiableProbe(task, Feed(task))
     streams = Streams(seed)
-    sweep = Sweep(
-        space=space,
-        streams=streams,
-        draw=space.sample,
-        expected_steps=expected_steps,
-        gradients=probe.gradients,
-        rollouts=probe.rollouts,
-        warmup_steps=0.0,
-        visible=probe.visible,
-        gradient_work=probe.gradient_work,
-        rollout_work=probe.rollout_work,
-    )
+    sweep = make_sweep(task, probe, streams, space.sample, expected_steps)
     chosen = make_method(method)
     chosen.check(sweep)
     (proposal,) = converse(probe, [(streams, chosen.propose(sweep, 0, configuration))])

@@ -5,7 +5,6 @@ Everything that can be wrong with a request is found here, before any compute is
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
@@ -17,7 +16,7 @@ from ohgw.engines.search import Search
 from ohgw.schedulers import SCHEDULERS, make
 from ohgw.training.recipes import get_recipe
 from ohgw.warmstart import make_method
-from ohgw.warmstart.method import Sweep
+from ohgw.warmstart.probe import make_sweep
 
 Task = DifferentiableTask | BlackBoxTask
 
@@ -99,7 +98,7 @@ def make_searches(plan: Plan, task: Task, engine: Engine) -> list[Search]:
 
 
 def _search(index: int, arm: Arm, seed: int, plan: Plan, task: Task, engine: Engine) -> Search:
-    streams, probe = Streams(seed), engine.probe
+    streams = Streams(seed)
     scheduler = make(
         plan.scheduler,
         task.space,
@@ -108,26 +107,14 @@ def _search(index: int, arm: Arm, seed: int, plan: Plan, task: Task, engine: Eng
         min_resource=task.min_resource,
         max_resource=task.max_resource,
     )
-    optimizer: Any = getattr(task, "optimizer", None)
-    sweep = Sweep(
-        space=task.space,
-        streams=streams,
-        draw=scheduler.draw,
-        expected_steps=scheduler.expected_resource * engine.steps_per_unit,
-        gradients=probe.gradients,
-        rollouts=probe.rollouts,
-        warmup_steps=getattr(optimizer, "warmup_steps", 0.0),
-        visible=probe.visible,
-        gradient_work=probe.gradient_work,
-        rollout_work=probe.rollout_work,
-    )
+    expected_steps = scheduler.expected_resource * engine.steps_per_unit
     return Search(
         index,
         arm,
         scheduler,
         make_method(arm.method),
         get_recipe(arm.recipe),
-        sweep,
+        make_sweep(task, engine.probe, streams, scheduler.draw, expected_steps),
         task.metric,
         workers=plan.workers,
         budget=plan.budget * engine.steps_per_unit,

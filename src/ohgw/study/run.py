@@ -74,12 +74,11 @@ def run(
     watcher = watcher or Watcher()
     with Store(directory).held() as store, tuned_process():
         if resume and store.started:
-            threads = store.header().plan.threads
-            store.check(plan)
-            if _complete(store, plan):
-                return _closing(read_records(store.records_path)[2], task, directory)
-            plan = plan.model_copy(update={"threads": threads})
-            torch.set_num_threads(threads)  # it decides how sums are split, and so rounding
+            plan = store.check(plan)
+            finals = _finals_if_complete(store, plan)
+            if finals is not None:
+                return _closing(finals, task, directory)
+            torch.set_num_threads(plan.threads)  # it decides how sums are split, and so rounding
             engine, searches = _set_up(plan, task)
             snapshot = store.reopen()
         else:
@@ -88,19 +87,24 @@ def run(
             store.create(_header(plan, task, engine))
             snapshot = None
         _drive(store, engine, searches, snapshot, watcher)
-        _write_best(store, task, engine, searches)
+        finals = read_records(store.records_path)[2]
+        _write_best(store, task, engine, searches, finals)
         store.finish()
-        return _closing(read_records(store.records_path)[2], task, directory)
+        return _closing(finals, task, directory)
 
 
-def _complete(store: Store, plan: Plan) -> bool:
-    """Whether nothing is left to do: every closing row is written, and what follows them."""
+def _finals_if_complete(store: Store, plan: Plan) -> list[Final] | None:
+    """The closing rows where nothing is left to do: all are written, and what follows them."""
     if store.snapshot_path.exists() or not store.whole:
-        return False
+        return None
     searches = len(plan.calibration_seeds) + len(plan.seeds) * len(plan.arms)
     finals = read_records(store.records_path)[2]
-    single = searches == 1 and finals and finals[0].score is not None
-    return len(finals) == searches and (not single or (store.directory / CHECKPOINT_NAME).exists())
+    if len(finals) < searches:
+        return None
+    single = searches == 1 and finals[0].score is not None
+    if single and not (store.directory / CHECKPOINT_NAME).exists():
+        return None
+    return finals
 
 
 def _closing(finals: list[Final], task: Task, directory: Path) -> list[Final]:
@@ -174,12 +178,13 @@ def _drive(
     drive(searches, engine, store.append, on_turn, resumed=snapshot is not None, wall=wall)
 
 
-def _write_best(store: Store, task: Task, engine: Engine, searches: list[Search]) -> None:
+def _write_best(
+    store: Store, task: Task, engine: Engine, searches: list[Search], finals: list[Final]
+) -> None:
     """For a single search: its best configuration, and the state that reached it."""
     if len(searches) != 1 or searches[0].incumbent is None:
         return
-    search, best = searches[0], engine.best(0)
-    final = read_records(store.records_path)[2][0]
+    search, best, final = searches[0], engine.best(0), finals[0]
     content = {
         "configuration": final.configuration,
         "validation": {search.metric.name: final.score},

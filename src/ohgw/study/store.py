@@ -127,9 +127,13 @@ class Store:
             self._file.seek(length)
         return snapshot
 
-    def check(self, expected: Plan) -> None:
-        """Raise `PlanMismatchError` naming the first difference between the plan here and this."""
-        theirs, ours = self.header().plan.model_dump(), expected.model_dump()
+    def check(self, expected: Plan) -> Plan:
+        """The plan that was written here, which may differ in what depends on the machine alone.
+
+        Raises `PlanMismatchError` naming the first other difference to `expected`.
+        """
+        found = self.header().plan
+        theirs, ours = found.model_dump(), expected.model_dump()
         for name in theirs:
             if name not in _MACHINE and theirs[name] != ours[name]:
                 raise PlanMismatchError(
@@ -137,6 +141,7 @@ class Store:
                     f"{ours[name]!r}. Resume with the settings it was started with, or choose "
                     "another --out."
                 )
+        return found
 
     def append(self, row: Report | Final) -> None:
         self._append(to_line(row))

@@ -62,7 +62,6 @@ class RolloutResult:
 
 Request = GradientRequest | RolloutRequest
 Result = GradientResult | RolloutResult
-Probing = Generator[Request, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)

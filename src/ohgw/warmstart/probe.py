@@ -29,6 +29,7 @@ from ohgw.warmstart.method import (
     Result,
     RolloutRequest,
     RolloutResult,
+    Sweep,
 )
 
 MAX_LANES = 256  # rollouts in one batch; bounds memory
@@ -70,6 +71,28 @@ def converse(
         results = probe.answer([(conversations[index][0], request) for index, request in waiting])
         inbox = {index: result for (index, _), result in zip(waiting, results, strict=True)}
     return [returned[index] for index in range(len(conversations))]
+
+
+def make_sweep(
+    task: DifferentiableTask | BlackBoxTask,
+    probe: Probe,
+    streams: Streams,
+    draw: Callable[[np.random.Generator], Configuration],
+    expected_steps: float,
+) -> Sweep:
+    """What a method may use of a search of `task` that `probe` answers for."""
+    return Sweep(
+        space=task.space,
+        streams=streams,
+        draw=draw,
+        expected_steps=expected_steps,
+        gradients=probe.gradients,
+        rollouts=probe.rollouts,
+        warmup_steps=getattr(getattr(task, "optimizer", None), "warmup_steps", 0.0),
+        visible=probe.visible,
+        gradient_work=probe.gradient_work,
+        rollout_work=probe.rollout_work,
+    )
 
 
 class DifferentiableProbe:
