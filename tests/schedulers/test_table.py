@@ -3,7 +3,7 @@ import pytest
 
 from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.space import Float, Space
-from ohgw.schedulers import ASHA, SCHEDULERS, RandomSearch, make
+from ohgw.schedulers import ASHA, SCHEDULERS, RandomSearch, check_spec, make
 
 SPACE = Space({"x": Float(0.0, 1.0)})
 SETTINGS = {"mode": "min", "min_resource": 1, "max_resource": 4}
@@ -17,7 +17,7 @@ def test_names():
 
 
 def test_options_reach_the_scheduler():
-    scheduler = make("asha", SPACE, np.random.default_rng(0), eta=2, **SETTINGS)
+    scheduler = make("asha:eta=2", SPACE, np.random.default_rng(0), **SETTINGS)
     assert scheduler.expected_resource == 1 + 1 / 2 + 2 / 4
 
 
@@ -27,7 +27,17 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 
 
 def test_an_unknown_option_is_answered_with_the_known_ones():
-    with pytest.raises(SettingError, match=r"'asha' has no option 'factor' .*It has: eta\."):
-        make("asha", SPACE, np.random.default_rng(0), factor=3, **SETTINGS)
-    with pytest.raises(SettingError, match=r"'random' has no option 'eta' .*It has: none\."):
-        make("random", SPACE, np.random.default_rng(0), eta=3, **SETTINGS)
+    with pytest.raises(UnknownNameError, match=r"option of scheduler 'asha' 'factor'\. .*eta\."):
+        make("asha:factor=3", SPACE, np.random.default_rng(0), **SETTINGS)
+    with pytest.raises(UnknownNameError, match=r"option of scheduler 'random' 'eta'\. .*none\."):
+        check_spec("random:eta=3")
+    for common in ("mode=max", "max_resource=3", "space=1"):
+        with pytest.raises(UnknownNameError):
+            check_spec(f"asha:{common}")
+
+
+def test_a_setting_reads_option_equals_value_and_is_given_once():
+    with pytest.raises(SettingError, match="'eta' in scheduler 'asha:eta' must read option=value"):
+        check_spec("asha:eta")
+    with pytest.raises(SettingError, match="sets eta twice"):
+        check_spec("asha:eta=2:eta=3")

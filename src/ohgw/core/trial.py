@@ -11,7 +11,7 @@ Configuration = dict[str, Any]
 class Suggestion:
     """Train `trial` at `configuration` from `start` until `resource`, both in resource units.
 
-    `start` is 0 for a new trial and the resource of the rung it paused at for a promotion.
+    `start` is 0 for a new trial, else the resource that the trial reached before.
     """
 
     trial: int

@@ -46,10 +46,14 @@ class Trials:
         self._configurations: list[Configuration] = []
         self._running: dict[int, int] = {}  # trial -> the resource it is being trained to
 
-    def start(self, resource: int) -> Suggestion:
-        """A new trial: one draw from the scheduler's own stream."""
-        self._configurations.append(self.space.sample(self._rng))
+    def start(self, resource: int, configuration: Configuration | None = None) -> Suggestion:
+        """A new trial; without a configuration, one draw from the scheduler's own stream."""
+        self._configurations.append(configuration or self.space.sample(self._rng))
         return self.resume(len(self._configurations) - 1, 0, resource)
+
+    def configuration(self, trial: int) -> Configuration:
+        """The configuration the trial was last amended to; not to be changed."""
+        return self._configurations[trial]
 
     def resume(self, trial: int, start: int, resource: int) -> Suggestion:
         """Train a paused trial on, at the configuration it was last amended to."""

@@ -13,7 +13,7 @@ from ohgw.core.streams import Streams
 from ohgw.engines.build import ENGINES
 from ohgw.engines.engine import Engine
 from ohgw.engines.search import Search
-from ohgw.schedulers import SCHEDULERS, make
+from ohgw.schedulers import check_spec, make
 from ohgw.training.recipes import get_recipe
 from ohgw.warmstart import make_method
 from ohgw.warmstart.probe import make_sweep
@@ -41,8 +41,7 @@ def make_plan(
 
     Raises `SettingError` or `UnknownNameError` naming the value and the remedy.
     """
-    if scheduler not in SCHEDULERS:
-        raise UnknownNameError("scheduler", scheduler, SCHEDULERS)
+    check_spec(scheduler)
     if engine not in ENGINES:
         raise UnknownNameError("engine", engine, ENGINES)
     if not arms:

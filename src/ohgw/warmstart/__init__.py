@@ -4,12 +4,10 @@ A method is one file or a setting of one, and one line in `METHODS`. Options fol
 colons: `ohgw:eta=0.01:steps=4`.
 """
 
-import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from ohgw.core.errors import SettingError, UnknownNameError
+from ohgw.core.spec import read_spec
 from ohgw.warmstart.method import Method
 from ohgw.warmstart.moves import Move
 from ohgw.warmstart.screen import Screen
@@ -33,31 +31,5 @@ def make_method(spec: str) -> Method:
 
     Raises `UnknownNameError` for the name or an option, `SettingError` for a value.
     """
-    name, *settings = spec.split(":")
-    if name not in METHODS:
-        raise UnknownNameError("method", name, METHODS)
-    factory = METHODS[name]
-    known = [
-        parameter.name
-        for parameter in inspect.signature(factory).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
-    options: dict[str, Any] = {}
-    for setting in settings:
-        option, equals, value = setting.partition("=")
-        if not equals:
-            raise SettingError(f"{setting!r} in method {spec!r} must read option=value.")
-        if option not in known:
-            raise UnknownNameError(f"option of method {name!r}", option, known)
-        options[option] = _parse(value)
-    return factory(**options)
-
-
-def _parse(text: str) -> Any:
-    """A number, a truth value or a word; YAML alone would read 1e-3 as a word."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text.lower(), text)
+    name, options = read_spec("method", spec, METHODS)
+    return METHODS[name](**options)

@@ -1,0 +1,50 @@
+"""What a user writes to name a plug-in and set its options: `name` or `name:option=value:...`."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ohgw.core.errors import SettingError, UnknownNameError
+
+
+def read_spec(
+    kind: str,
+    spec: str,
+    table: Mapping[str, Callable[..., Any]],
+    common: frozenset[str] = frozenset(),
+) -> tuple[str, dict[str, Any]]:
+    """The name and the options that `spec` gives, both checked against a table of factories.
+
+    Options are the keyword-only parameters of the factory but the `common` ones, which the caller
+    sets itself. Raises `UnknownNameError` for the name or an option and `SettingError` for a
+    setting that does not read option=value.
+    """
+    name, *settings = spec.split(":")
+    if name not in table:
+        raise UnknownNameError(kind, name, table)
+    known = [
+        parameter.name
+        for parameter in inspect.signature(table[name]).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in common
+    ]
+    options: dict[str, Any] = {}
+    for setting in settings:
+        option, equals, value = setting.partition("=")
+        if not equals:
+            raise SettingError(f"{setting!r} in {kind} {spec!r} must read option=value.")
+        if option not in known:
+            raise UnknownNameError(f"option of {kind} {name!r}", option, known)
+        if option in options:
+            raise SettingError(f"{kind.capitalize()} {spec!r} sets {option} twice.")
+        options[option] = _value(value)
+    return name, options
+
+
+def _value(text: str) -> Any:
+    """A number, a truth value or a word; YAML alone would read 1e-3 as a word."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
