@@ -1,7 +1,8 @@
 """The Python interface, as a user's script uses it."""
 
-import inspect
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,16 @@ def problem():
 
 
 def test_public_names_are_these():
-    names = {
-        name
-        for name, value in vars(ohgw).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
-    }
-    assert names == PUBLIC
+    assert set(dir(ohgw)) == {"__version__", *PUBLIC}
+    for name in PUBLIC:
+        assert getattr(ohgw, name).__module__.startswith("ohgw.")
+    with pytest.raises(AttributeError, match="no attribute 'tun'"):
+        ohgw.tun  # noqa: B018
+
+
+def test_a_question_to_the_command_line_does_not_load_torch():
+    code = "import sys, ohgw.cli; from ohgw import Space; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_example_runs(capsys):

@@ -1,18 +1,21 @@
 """The command line end to end, as a user types it."""
 
+import inspect
 import json
 import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 
 import pytest
 import torch
 import yaml
 
 from ohgw import tasks
-from ohgw.cli import main
+from ohgw.cli import VERBS, main
 from ohgw.core.space import Float, Space
+from ohgw.schedulers import SCHEDULERS
 
 
 @pytest.fixture
@@ -94,14 +97,32 @@ def test_tasks_and_doctor(ohgw):
     assert Space.from_dict(names["digits"]["space"]) == tasks.load("digits").space
     status, out, _ = ohgw("tasks")
     assert status == 0 and "charlm" in out
+    status, out, _ = ohgw("schedulers", "--json")
+    listed = {row["name"]: row for row in json.loads(out)}
+    assert status == 0 and set(listed) == set(SCHEDULERS)
+    assert listed["asha"]["options"] == {"eta": 3}
+    assert all(row["summary"].endswith(".") for row in listed.values())
+    status, out, _ = ohgw("schedulers")
+    assert status == 0 and "eta=3" in out
     status, out, _ = ohgw("doctor")
     assert status == 0
     assert torch.__version__ in out and "device" in out and "extra" in out
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_list_of_verbs_says_what_each_says_itself(ohgw, verb):
+    command = import_module(f"ohgw.cli.{verb}").command
+    assert inspect.getdoc(command).splitlines()[0] == VERBS[verb]
+    status, out, _ = ohgw("--help")
+    assert status == 0 and VERBS[verb].split(":")[0] in out
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["tun", "digits"], "Unknown command 'tun'. Did you mean 'tune'?"),
+        (["tune", "digits", "--scheduler", "ahsa"], "Did you mean 'asha'?"),
+        (["tune", "digits", "--scheduler", "asha:eta=1"], "eta 1 must be"),
         (["tune", "digit"], "Unknown task 'digit'. Did you mean 'digits'?"),
         (["tune", "digits", "--method", "scren"], "Did you mean 'screen'?"),
         (["tune", "digits", "--method", "ohgw:eta=zero"], "eta="),

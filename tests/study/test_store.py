@@ -11,11 +11,11 @@ import time
 import pytest
 
 from ohgw import tasks
-from ohgw.core.errors import PlanMismatchError, RecordError, StorageError
+from ohgw.core.errors import Interrupted, PlanMismatchError, RecordError, StorageError
 from ohgw.core.records import RECORDS_NAME, Arm, read_records
 from ohgw.study import run as run_module
 from ohgw.study.plan import make_plan
-from ohgw.study.run import Interrupted, Watcher, run
+from ohgw.study.run import Watcher, run
 from ohgw.study.store import SNAPSHOT_NAME
 
 BUDGET = 30.0

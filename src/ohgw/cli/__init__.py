@@ -1,18 +1,51 @@
-"""The command line: one thin file per verb over `ohgw.api`."""
+"""The command line: one thin file per verb, whose function `command` becomes the verb."""
 
 import os
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
+from typer.core import TyperCommand, TyperGroup
 
-from ohgw.core.errors import OHGWError
+from ohgw.core.errors import Interrupted, OHGWError, UnknownNameError
 
 STOPPED = 130  # what a shell reports for Ctrl-C
+VERBS = {
+    "tune": "Find good hyperparameters for TASK.",
+    "compare": "Compare methods on TASK: time to target, final scores and overhead on paired seeds.",
+    "tasks": "List the tasks, their hyperparameters and their rungs.",
+    "schedulers": "List the schedulers and their options.",
+    "doctor": "Show versions, the device that would be used, and which extras are installed.",
+}
+
+
+class Verbs(TyperGroup):
+    """Loads the module of a verb when it is called: most need torch, which takes seconds."""
+
+    # The types are those of click, which typer carries inside itself or depends on, by version.
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """What the list of verbs shows; `resolve_command` gives the verb itself."""
+        return TyperCommand(cmd_name, help=VERBS[cmd_name])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, *rest = args
+        if name not in VERBS:
+            raise UnknownNameError("command", name, VERBS)
+        verb = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        verb.command(name)(import_module(f"ohgw.cli.{name}").command)
+        return name, typer.main.get_command(verb), rest
+
 
 app = typer.Typer(
+    cls=Verbs,
     help="Hyperparameter search with one-shot hyper-gradient warm-starts.",
     no_args_is_help=True,
     add_completion=False,
@@ -20,11 +53,13 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def _root() -> None:
+    """Nothing happens before a verb."""
+
+
 def main() -> None:
     """Entry point: errors a user can cause become one panel and exit status 2."""
-    from ohgw.cli import compare, doctor, tasks, tune  # noqa: F401  (they register themselves)
-    from ohgw.study.run import Interrupted
-
     try:
         app()
     except Interrupted as stop:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 Task = Annotated[str, typer.Argument(help="A task's name; `ohgw tasks` lists them.")]
-Scheduler = Annotated[str, typer.Option(help="asha or random.")]
+Scheduler = Annotated[
+    str, typer.Option(help="`ohgw schedulers` lists them; options after colons: asha:eta=4.")
+]
 Budget = Annotated[
     float | None,
     typer.Option(help="Epochs of work for each search.", show_default="3 x top rung"),

@@ -15,11 +15,9 @@ from ohgw.analysis.results import Cell, Summary
 from ohgw.analysis.time_to_target import LABELS
 from ohgw.api import DEFAULT_METHODS, DEFAULT_SEEDS, DEFAULT_WORKERS, compare
 from ohgw.cli import _options as options
-from ohgw.cli import app
 from ohgw.cli._progress import watching
 
 
-@app.command("compare")
 def command(
     task: options.Task,
     seeds: Annotated[int, typer.Option(help="Paired seeds.")] = DEFAULT_SEEDS,

@@ -8,12 +8,10 @@ from packaging.requirements import Requirement
 from rich.console import Console
 from rich.table import Table
 
-from ohgw.cli import app
 from ohgw.engines.build import resolve_device
 from ohgw.version import __version__
 
 
-@app.command("doctor")
 def command() -> None:
     """Show versions, the device that would be used, and which extras are installed."""
     device, reason = resolve_device("auto")

@@ -8,11 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ohgw.cli import _options as options
-from ohgw.cli import app
 from ohgw.tasks import TASKS
 
 
-@app.command("tasks")
 def command(as_json: options.Json = False) -> None:
     """List the tasks, their hyperparameters and their rungs."""
     loaded = [make() for make in TASKS.values()]

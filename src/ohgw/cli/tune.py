@@ -10,13 +10,11 @@ from rich.table import Table
 
 from ohgw.api import DEFAULT_WORKERS, tune
 from ohgw.cli import _options as options
-from ohgw.cli import app
 from ohgw.cli._progress import watching
 from ohgw.training.recipes import DEFAULT_RECIPE
 from ohgw.warmstart import DEFAULT_METHOD
 
 
-@app.command("tune")
 def command(
     task: options.Task,
     scheduler: options.Scheduler = "asha",

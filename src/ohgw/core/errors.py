@@ -9,7 +9,8 @@ OHGWError
 ├── DivergedError              every trial of a search diverged
 ├── RecordError                a record is corrupted, half-written, or of another schema
 ├── PlanMismatchError          a store was written by a different plan
-└── StorageError               a directory cannot be created, read or written
+├── StorageError               a directory cannot be created, read or written
+└── Interrupted                a run was stopped and can be resumed
 
 A message names the value (`!r`), the place and the remedy. The command line prints it in one
 panel and exits with status 2; it never prints a traceback for an `OHGWError`.
@@ -17,6 +18,7 @@ panel and exits with status 2; it never prints a traceback for an `OHGWError`.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class OHGWError(Exception):
@@ -64,3 +66,11 @@ class PlanMismatchError(OHGWError):
 
 class StorageError(OHGWError, OSError):
     """A directory or file cannot be created, read or written."""
+
+
+class Interrupted(OHGWError):
+    """The user stopped a run; everything computed is on disk."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(f"Stopped. Everything computed so far is kept in {directory}.")
+        self.directory = directory

@@ -15,18 +15,13 @@ def read_spec(
 ) -> tuple[str, dict[str, Any]]:
     """The name and the options that `spec` gives, both checked against a table of factories.
 
-    Options are the keyword-only parameters of the factory but the `common` ones, which the caller
-    sets itself. Raises `UnknownNameError` for the name or an option and `SettingError` for a
+    Raises `UnknownNameError` for the name or an option and `SettingError` for a
     setting that does not read option=value.
     """
     name, *settings = spec.split(":")
     if name not in table:
         raise UnknownNameError(kind, name, table)
-    known = [
-        parameter.name
-        for parameter in inspect.signature(table[name]).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in common
-    ]
+    known = spec_options(table[name], common)
     options: dict[str, Any] = {}
     for setting in settings:
         option, equals, value = setting.partition("=")
@@ -38,6 +33,20 @@ def read_spec(
             raise SettingError(f"{kind.capitalize()} {spec!r} sets {option} twice.")
         options[option] = _value(value)
     return name, options
+
+
+def spec_options(
+    factory: Callable[..., Any], common: frozenset[str] = frozenset()
+) -> dict[str, Any]:
+    """Options that a user may set, with their defaults.
+
+    They are the keyword-only parameters but the `common` ones, which the caller sets itself.
+    """
+    return {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(factory).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in common
+    }
 
 
 def _value(text: str) -> Any:

@@ -7,21 +7,29 @@ suite (`ohgw.testing.schedulers`) runs over this table. Options follow the name 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ohgw.core.protocols import Mode, Scheduler
 from ohgw.core.space import Space
-from ohgw.core.spec import read_spec
+from ohgw.core.spec import read_spec, spec_options
 from ohgw.schedulers.asha import ASHA as ASHA
+from ohgw.schedulers.hyperband import Hyperband as Hyperband
 from ohgw.schedulers.random import RandomSearch as RandomSearch
 
 # Every entry is called as (space, rng, *, mode, min_resource, max_resource, **options).
 SCHEDULERS: dict[str, Callable[..., Scheduler]] = {
     "random": RandomSearch,
     "asha": ASHA,
+    "hyperband": Hyperband,
 }
 _COMMON = frozenset({"mode", "min_resource", "max_resource"})
+
+
+def options(name: str) -> dict[str, Any]:
+    """What may be set of the named scheduler, with the defaults."""
+    return spec_options(SCHEDULERS[name], _COMMON)
 
 
 def check_spec(spec: str) -> None:

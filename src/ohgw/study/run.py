@@ -12,7 +12,7 @@ import torch
 import yaml
 
 import ohgw.version
-from ohgw.core.errors import DivergedError, OHGWError
+from ohgw.core.errors import DivergedError, Interrupted
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Final, Header, Plan, read_records
 from ohgw.engines.build import make_engine
@@ -27,14 +27,6 @@ BEST_NAME = "best.yaml"
 CHECKPOINT_NAME = "checkpoint.pt"
 SNAPSHOT_SECONDS = 10.0
 SNAPSHOT_SHARE = 0.05  # of the run's time that may go into snapshots
-
-
-class Interrupted(OHGWError):
-    """The user stopped a run; everything computed is on disk."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(f"Stopped. Everything computed so far is kept in {directory}.")
-        self.directory = directory
 
 
 @dataclass
