@@ -16,9 +16,10 @@ from ohgw.core.errors import Interrupted, OHGWError, UnknownNameError
 STOPPED = 130  # what a shell reports for Ctrl-C
 VERBS = {
     "tune": "Find good hyperparameters for TASK.",
-    "compare": "Compare methods on TASK: time to target, final scores and overhead on paired seeds.",
+    "compare": "Compare methods on TASK: time to target, scores and overhead on paired seeds.",
     "tasks": "List the tasks, their hyperparameters and their rungs.",
     "schedulers": "List the schedulers and their options.",
+    "review": "Decide from evidence whether experiment code derived from BASE is ready.",
     "doctor": "Show versions, the device that would be used, and which extras are installed.",
 }
 

@@ -45,7 +45,7 @@ def command(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Compare methods on TASK: time to target, final scores and overhead on paired seeds."""
+    """Compare methods on TASK: time to target, scores and overhead on paired seeds."""
     options.require_out(out, resume)
     with watching(quiet or as_json) as watcher:
         summary, directory = compare(

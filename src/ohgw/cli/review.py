@@ -1,0 +1,83 @@
+"""`ohgw review BASE DERIVED`: is this experiment code ready?"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ohgw.core.errors import OHGWError, SettingError, UnknownNameError
+from ohgw.review.checks import Context
+from ohgw.review.findings import CANNOT_TELL
+from ohgw.review.formats import FORMATS
+from ohgw.review.project import Project
+from ohgw.review.run import could_not_tell, review
+from ohgw.review.spec import read_prompt, read_spec
+from ohgw.review.tree import read_tree
+
+
+def command(
+    trees: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[BASE] DERIVED", help="Each a directory, repo@rev or a JSON object of files."
+        ),
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="BASE, or none: DERIVED is then reviewed alone.")
+    ] = None,
+    spec: Annotated[Path | None, typer.Option(help="SPEC.yaml: what the code is to do.")] = None,
+    prompt: Annotated[
+        Path | None,
+        typer.Option(help="A review prompt that holds method, experiment, base and derived code."),
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(help="The derived tree before a repair, to compare with.")
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="text, json, sarif, markdown or github.")
+    ] = "text",
+    no_ignore: Annotated[
+        bool, typer.Option("--no-ignore", help="Do not honour `# ohgw: ignore[...]` comments.")
+    ] = False,
+) -> None:
+    """Decide from evidence whether experiment code derived from BASE is ready."""
+    if format_ not in FORMATS:
+        raise UnknownNameError("format", format_, FORMATS)
+    try:
+        context = _context(trees or [], base, spec, prompt, before)
+    except OHGWError as error:
+        if format_ != "json":
+            raise
+        typer.echo(FORMATS[format_](could_not_tell(str(error)), {}))
+        sys.exit(CANNOT_TELL)
+    result = review(context, honour_ignores=not no_ignore)
+    read = {p.label: p.tree for p in (context.base, context.derived, context.before) if p}
+    typer.echo(FORMATS[format_](result, read))
+    sys.exit(result.exit_code)
+
+
+def _context(
+    trees: list[str], base: str | None, spec: Path | None, prompt: Path | None, before: str | None
+) -> Context:
+    """Everything to look at, from arguments or from one prompt."""
+    if prompt is not None:
+        if trees or base or spec:
+            raise SettingError("--prompt holds everything: give no BASE, DERIVED or --spec too.")
+        requirement, base_tree, derived_tree = read_prompt(str(prompt))
+        return Context(
+            Project(derived_tree), Project(base_tree), _project("before", before), requirement
+        )
+    origins = [base, *trees] if base is not None else trees
+    if len(origins) != 2:
+        raise SettingError(
+            "Give BASE and DERIVED, `--base none DERIVED`, or --prompt FILE; "
+            f"given: {' '.join(origins) or 'nothing'}."
+        )
+    requirement = read_spec(str(spec) if spec else None)
+    derived = Project(read_tree("derived", origins[1]))
+    return Context(derived, _project("base", origins[0]), _project("before", before), requirement)
+
+
+def _project(label: str, origin: str | None) -> Project | None:
+    return None if origin in (None, "none") else Project(read_tree(label, str(origin)))
