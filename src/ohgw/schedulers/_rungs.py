@@ -81,3 +81,38 @@ class Rung:
     def _worst(self) -> tuple[float, int]:
         loss, trial = self._best[0]
         return (-loss, -trial)
+
+
+class Ladder:
+    """The rungs of asynchronous halving, one above the other: who is promoted next, and where to.
+
+    Nothing is compared at the last level, since none leaves it.
+    """
+
+    def __init__(self, levels: Sequence[int], eta: int) -> None:
+        self._levels = tuple(levels)
+        self._eta = eta
+        self._rungs = [Rung(eta) for _ in self._levels[:-1]]
+
+    def promote(self) -> tuple[int, int, int] | None:
+        """(trial, start, resource) from the highest rung that has an entry to promote, or None.
+
+        It counts as promoted from now on.
+        """
+        for k in reversed(range(len(self._rungs))):
+            trial = self._rungs[k].promote()
+            if trial is not None:
+                return trial, self._levels[k], self._levels[k + 1]
+        return None
+
+    def add(self, trial: int, level: int, loss: float) -> None:
+        """The trial reached a level; an infinite loss is never promoted."""
+        if level < self._levels[-1]:
+            self._rungs[self._levels.index(level)].add(trial, loss)
+
+    def to_list(self) -> list[list[Any]]:
+        return [rung.to_list() for rung in self._rungs]
+
+    def load(self, rungs: Iterable[Iterable[tuple[int, float | None, bool]]]) -> None:
+        """Take over what `to_list` gave."""
+        self._rungs = [Rung(self._eta, entries) for entries in rungs]

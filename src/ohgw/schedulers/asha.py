@@ -12,7 +12,7 @@ import numpy as np
 from ohgw.core.protocols import Mode
 from ohgw.core.space import Space
 from ohgw.core.trial import Configuration, Suggestion
-from ohgw.schedulers._rungs import Rung, expected_resource, rung_levels
+from ohgw.schedulers._rungs import Ladder, expected_resource, rung_levels
 from ohgw.schedulers._trials import Trials, resources, whole
 
 
@@ -41,15 +41,14 @@ class ASHA:
         self.mode = mode
         self._eta = whole("eta", eta, 2)
         self._levels = rung_levels(low, self.max_resource, self._eta)
-        self._rungs = [Rung(self._eta) for _ in self._levels[:-1]]  # none leaves the top
+        self._ladder = Ladder(self._levels, self._eta)
         settings = {"scheduler": "asha", "levels": list(self._levels), "eta": self._eta}
         self._trials = Trials(space, rng, mode, settings)
 
     def ask(self) -> Suggestion:
-        for k in reversed(range(len(self._rungs))):
-            trial = self._rungs[k].promote()
-            if trial is not None:
-                return self._trials.resume(trial, self._levels[k], self._levels[k + 1])
+        promoted = self._ladder.promote()
+        if promoted is not None:
+            return self._trials.resume(*promoted)
         return self._trials.start(self._levels[0])
 
     def draw(self, rng: np.random.Generator) -> Configuration:
@@ -60,16 +59,15 @@ class ASHA:
 
     def tell(self, trial: int, resource: int, score: float) -> None:
         loss = self._trials.finish(trial, resource, score)
-        if resource < self.max_resource:
-            self._rungs[self._levels.index(resource)].add(trial, loss)
+        self._ladder.add(trial, resource, loss)
 
     @property
     def expected_resource(self) -> float:
         return expected_resource(self._levels, self._eta)
 
     def state_dict(self) -> dict[str, Any]:
-        return {**self._trials.state_dict(), "rungs": [rung.to_list() for rung in self._rungs]}
+        return {**self._trials.state_dict(), "rungs": self._ladder.to_list()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._trials.load_state_dict(state)
-        self._rungs = [Rung(self._eta, entries) for entries in state["rungs"]]
+        self._ladder.load(state["rungs"])
