@@ -12,6 +12,9 @@ from ohgw.review.findings import CANNOT_TELL
 from ohgw.review.formats import FORMATS
 from ohgw.review.project import Project
 from ohgw.review.run import could_not_tell, review
+from ohgw.review.smoke import smoke
+from ohgw.review.smoke.environment import environment_for
+from ohgw.review.smoke.sandbox import Limits
 from ohgw.review.spec import read_prompt, read_spec
 from ohgw.review.tree import read_tree
 
@@ -37,6 +40,18 @@ def command(
     format_: Annotated[
         str, typer.Option("--format", help="text, json, sarif, markdown or github.")
     ] = "text",
+    smoke_: Annotated[
+        bool, typer.Option("--smoke", help="Also run the smoke test, in a sandbox.")
+    ] = False,
+    python: Annotated[
+        str | None,
+        typer.Option(help="Interpreter of the smoke test.", show_default="this one"),
+    ] = None,
+    install: Annotated[
+        bool,
+        typer.Option("--install", help="Make it an environment with the declared dependencies."),
+    ] = False,
+    seconds: Annotated[float, typer.Option(help="Limit of the smoke test.")] = Limits.seconds,
     no_ignore: Annotated[
         bool, typer.Option("--no-ignore", help="Do not honour `# ohgw: ignore[...]` comments.")
     ] = False,
@@ -51,7 +66,11 @@ def command(
             raise
         typer.echo(FORMATS[format_](could_not_tell(str(error)), {}))
         sys.exit(CANNOT_TELL)
-    result = review(context, honour_ignores=not no_ignore)
+    seen = None
+    if smoke_:
+        with environment_for(context.derived, python, install) as interpreter:
+            seen = smoke(context, python=interpreter, limits=Limits(seconds=seconds))
+    result = review(context, honour_ignores=not no_ignore, observation=seen)
     read = {p.label: p.tree for p in (context.base, context.derived, context.before) if p}
     typer.echo(FORMATS[format_](result, read))
     sys.exit(result.exit_code)

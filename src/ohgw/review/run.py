@@ -15,6 +15,8 @@ from ohgw.review.findings import (
     Status,
     issue_text,
 )
+from ohgw.review.smoke import CHECKS as SMOKE_CHECKS
+from ohgw.review.smoke import Observation
 from ohgw.version import __version__
 
 _IGNORE = re.compile(r"#\s*ohgw:\s*ignore\[([\w, -]+)\]\s*(.*)")
@@ -26,19 +28,15 @@ def review(
     *,
     checks: Sequence[Check] = CHECKS,
     honour_ignores: bool = True,
-    observed: Iterable[Finding] = (),
-    rungs: dict[str, Rung] | None = None,
-    missing: Iterable[str] = (),
-    tool: dict[str, str] | None = None,
+    observation: Observation | None = None,
 ) -> Review:
     """Everything that can be said of `context`.
 
-    `observed` and `rungs` come from running the code (`ohgw.review.smoke`), `missing` names what
-    kept it from being run. A check that fails on hostile input costs its own answer, never the
-    review: the review then says that it could not tell.
+    `observation` comes from running the code (`ohgw.review.smoke`). A check that fails on hostile
+    input costs its own answer, never the review: the review then says that it could not tell.
     """
-    findings = list(observed)
-    missing = list(missing)
+    seen = observation or Observation()
+    findings, missing = list(seen.findings), list(seen.missing)
     if not context.derived.modules:
         missing.append(f"{context.derived.tree.origin} holds no Python file")
     for check in checks:
@@ -54,11 +52,11 @@ def review(
         is_experiment_code_ready=ready,
         experiment_code_issue=issue_text(findings, missing),
         findings=findings,
-        ladder=_ladder(findings, checks, rungs or {}),
+        ladder=_ladder(findings, checks, seen.rungs),
         claims=claims,
         silenced=silenced,
         missing=missing,
-        tool={**_versions(), **(tool or {})},
+        tool={**_versions(), **seen.tool},
     )
 
 
@@ -129,7 +127,8 @@ def _ladder(
     observed: dict[str, Rung],
 ) -> dict[str, Rung]:
     """Each rung: what running showed, else what the checks that bear on it found."""
-    home = {check.id: check.rung for check in checks}
+    home = {check.id: check.rung for check in (*checks, *SMOKE_CHECKS)}
+    answered = {check.rung for check in checks}
     ladder: dict[str, Rung] = {}
     for name in LADDER:
         own = [finding for finding in findings if home.get(finding.id) == name]
@@ -142,7 +141,7 @@ def _ladder(
         elif name in observed:
             ladder[name] = observed[name]
             continue
-        elif name not in home.values() or name == "smoke runs":
+        elif name not in answered:
             status, reason = "not checked", "needs --smoke"
         else:
             status, reason = "passed", "statically; nothing found"

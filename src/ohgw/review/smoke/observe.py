@@ -1,0 +1,394 @@
+"""From what a smoke run did to findings and rungs of the ladder."""
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ohgw.review.checks import Check, Context
+from ohgw.review.findings import Finding, Rung
+from ohgw.review.project import Project
+from ohgw.review.smoke import probe
+from ohgw.review.smoke.command import environment, lacking, smoke_command
+from ohgw.review.smoke.results import Results, differences, read_results
+from ohgw.review.smoke.sandbox import CODE, OBSERVED, Limits, Outcome, run
+
+FLOOD_BYTES = 64 * 1024  # what a pipe holds: more, unread, stops the process that writes
+_FRAME = re.compile(r'File "(?:[^"]*/review/code/)([^"]+)", line (\d+)')
+_OFFLINE = re.compile(
+    r"Network is unreachable|Name or service not known|Temporary failure in name resolution|"
+    r"ConnectionError|gaierror|Max retries exceeded|OfflineModeIsEnabled|LocalEntryNotFoundError|"
+    r"couldn't connect to|outgoing traffic has been disabled|is offline mode",
+    re.IGNORECASE,
+)
+_RESERVED = 8  # processes of the limit that a run near it may not have used
+
+
+def _none(check: Check, context: Context) -> Iterator[Finding]:
+    return iter(())
+
+
+def _check(name: str, criterion: str, rung: str = "smoke runs") -> Check:
+    return Check(name, criterion, rung, _none)
+
+
+EXIT = _check("smoke-exit", "Not Executable")
+STOPPED = _check("smoke-stopped", "Not Executable")
+OUTSIDE = _check("smoke-outside", "Not Executable")
+RESULTS = _check("smoke-results", "Not Executable")
+FINITE = _check("smoke-non-finite", "Evaluation Validity", "metrics valid")
+VARIATION = _check("smoke-variation", "Configuration", "variations differ")
+ALIKE = _check("smoke-alike", "Method Fidelity", "variations differ")
+REPEAT = _check("smoke-repeat", "Seeds")
+FLOOD = _check("smoke-flood", "Not Executable")
+CHECKS = (EXIT, STOPPED, OUTSIDE, RESULTS, FINITE, VARIATION, ALIKE, REPEAT, FLOOD)
+
+
+@dataclass
+class Observation:
+    """What running showed; `missing` says why it could not be run or concluded."""
+
+    findings: list[Finding] = field(default_factory=list)
+    rungs: dict[str, Rung] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    tool: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Process:
+    """What the probe saw in one Python process."""
+
+    argv: list[str]
+    lines: dict[str, list[int]]
+    events: list[list[str]]
+
+
+def smoke(context: Context, *, python: str, limits: Limits) -> Observation:
+    """Run the smoke test twice and compare; never raises for what the code does."""
+    seen = Observation()
+    command = smoke_command(context.derived, context.spec, python)
+    if command is None:
+        return _not_run(seen, "no smoke command: no src/main.py and no smoke_command in the spec")
+    try:
+        absent, version = lacking(context.derived, python)
+    except (OSError, subprocess.SubprocessError) as error:
+        return _not_run(seen, f"{python} is not a Python that can be asked: {error}")
+    if absent:
+        names = ", ".join(absent)
+        return _not_run(seen, f"{python} lacks declared dependencies: {names}; --install adds them")
+    with tempfile.TemporaryDirectory(prefix="ohgw-review-") as scratch:
+        tree, watch = Path(scratch, "tree"), Path(scratch, "probe")
+        _write(context.derived, tree)
+        watch.mkdir()
+        shutil.copy(probe.__file__, watch / "sitecustomize.py")
+        Path(scratch).chmod(0o755)
+        settings = environment([("OHGW_CODE", CODE), ("OHGW_OBSERVED", OBSERVED)])
+        outcomes = []
+        for _ in range(2):
+            outcome = run(command, tree, watch, python=python, limits=limits, environment=settings)
+            outcomes.append(outcome)
+            if outcome.exit_code != 0:
+                break  # nothing to compare
+    first = outcomes[0]
+    seen.tool = {"isolation": first.isolation, "smoke python": version}
+    if first.exit_code is None:
+        return _not_run(seen, f"the sandbox could not be made ({first.failure})")
+    _conclude(context, limits, seen, outcomes)
+    return seen
+
+
+def _not_run(seen: Observation, why: str) -> Observation:
+    seen.missing.append(why)
+    for name in ("smoke runs", "variations differ"):
+        seen.rungs[name] = Rung(status="not checked", reason=why)
+    return seen
+
+
+def _write(project: Project, folder: Path) -> None:
+    """A copy of the tree as it was read: what was left out for its size is left out here."""
+    folder.mkdir()
+    for path, file in project.tree.files.items():
+        place = folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if file.data is not None:
+            place.write_bytes(file.data)
+    for place in (folder, *folder.rglob("*")):
+        place.chmod(0o755 if place.is_dir() else 0o644)
+
+
+def _conclude(context: Context, limits: Limits, seen: Observation, outcomes: list[Outcome]) -> None:
+    first = outcomes[0]
+    processes = _processes(first)
+    seen.findings += _fate(context, limits, first, seen.missing)
+    seen.findings += _attempts(processes)
+    if first.stderr.total > FLOOD_BYTES:
+        seen.findings.append(
+            FLOOD.finding(
+                "note",
+                None,
+                None,
+                f"The smoke test wrote {first.stderr.total:,} bytes to standard error; a parent "
+                "that does not read while it waits stops at 65,536.",
+                fix="Read both pipes at once, or send one into the other.",
+            )
+        )
+    results = read_results(first.files)
+    if first.exit_code == 0:
+        seen.findings += _written(context, results)
+        seen.findings += _variations(context, results, processes)
+        if len(outcomes) > 1 and outcomes[1].exit_code is not None:
+            seen.findings += _repeat(context, outcomes[1], results)
+    covered = {(f, n) for p in processes for f, found in p.lines.items() for n in found}
+    if first.exit_code == 0:
+        seen.rungs["smoke runs"] = Rung(
+            status="passed",
+            reason=f"exit 0 in {first.seconds:.1f} s, {len(covered)} lines executed "
+            f"({first.isolation})",
+        )
+        seen.rungs["variations differ"] = Rung(
+            status="passed", reason=f"{len(results)} result files compared"
+        )
+    elif seen.missing:
+        for name in ("smoke runs", "variations differ"):
+            seen.rungs[name] = Rung(status="not checked", reason=seen.missing[-1])
+
+
+def _processes(outcome: Outcome) -> list[_Process]:
+    found = []
+    for name, data in sorted(outcome.files.items()):
+        if name.startswith("observed/"):
+            try:
+                found.append(_Process(**json.loads(data)))
+            except (ValueError, TypeError):  # the reviewed code can write there too
+                continue
+    return found
+
+
+def _fate(
+    context: Context, limits: Limits, outcome: Outcome, missing: list[str]
+) -> Iterator[Finding]:
+    if outcome.peak_processes >= limits.processes - _RESERVED:
+        yield STOPPED.finding(
+            "error",
+            None,
+            None,
+            f"The smoke test started {outcome.peak_processes} processes; the limit is "
+            f"{limits.processes}.",
+            fix="Bound the number of workers.",
+        )
+    if outcome.disk_full:
+        yield STOPPED.finding(
+            "error",
+            None,
+            None,
+            f"The smoke test filled its disk of {limits.disk_bytes >> 20:,} MiB.",
+            fix="Write what the evaluation reads, and no more.",
+        )
+    if outcome.stopped:
+        limit = (
+            f"{limits.seconds:g} s"
+            if outcome.stopped == "time"
+            else (f"{limits.memory_bytes >> 20:,} MiB")
+        )
+        yield STOPPED.finding(
+            "error",
+            None,
+            None,
+            f"The smoke test was stopped at its limit of {outcome.stopped}, {limit}.",
+            evidence=_tail(outcome.stderr.text),
+            fix="A smoke test runs every variation in lightweight form, within minutes.",
+        )
+        return
+    if outcome.exit_code == 0:
+        return
+    tail = _tail(outcome.stderr.text) or _tail(outcome.stdout.text)
+    if _OFFLINE.search(outcome.stderr.text[-20000:] + outcome.stdout.text[-20000:]):
+        missing.append(f"the smoke test needs the network, which a sandbox has not: {_last(tail)}")
+        return
+    file, line = _frame(context, outcome)
+    fate = f"exited with {outcome.exit_code}"
+    if outcome.exit_code is not None and outcome.exit_code < 0:
+        fate = f"died of signal {-outcome.exit_code}"
+    yield EXIT.finding(
+        "error",
+        file,
+        line,
+        f"The smoke test {fate}: {_last(tail)}",
+        evidence=tail,
+        fix="Run the smoke command and correct what it reports.",
+    )
+
+
+def _frame(context: Context, outcome: Outcome) -> tuple[str | None, int | None]:
+    """The innermost line of the tree in the first traceback: later ones follow from it."""
+    text = outcome.stderr.text or outcome.stdout.text
+    block = text.split("Traceback (most recent call last)")
+    for part in block[1:]:
+        frames = [f for f in _FRAME.findall(part) if f[0] in context.derived.tree.files]
+        if frames:
+            return context.derived.at(frames[-1][0]), int(frames[-1][1])
+    return None, None
+
+
+def _tail(text: str, lines: int = 12) -> str:
+    return "\n".join(line[:300] for line in text.strip().splitlines()[-lines:])
+
+
+def _last(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no output"
+
+
+def _attempts(processes: list[_Process]) -> Iterator[Finding]:
+    """What the code tried to reach. Nothing of it was there."""
+    for kind, severity, what in (
+        ("secret", "error", "read credentials"),
+        ("network", "warning", "reach the network"),
+    ):
+        found = sorted({e[1] for p in processes for e in p.events if e[0] == kind})
+        if found:
+            yield OUTSIDE.finding(
+                "error" if severity == "error" else "warning",
+                None,
+                None,
+                f"The smoke test tried to {what}: {', '.join(found[:5])}.",
+                fix="A smoke test needs nothing but its own tree and environment.",
+            )
+
+
+def _written(context: Context, results: list[Results]) -> Iterator[Finding]:
+    if not results:
+        yield RESULTS.finding(
+            "error",
+            None,
+            None,
+            "The smoke test exited with 0 and wrote no JSON results into its results directory.",
+            fix="Write results for every run where --results-dir points.",
+        )
+    for result in results:
+        if result.problem:
+            yield RESULTS.finding(
+                "error",
+                None,
+                None,
+                f"Results file {result.path} is {result.problem}.",
+                fix="Write complete JSON.",
+            )
+        if result.non_finite:
+            yield FINITE.finding(
+                "error",
+                None,
+                None,
+                f"Results file {result.path} holds numbers that are not finite: "
+                f"{', '.join(result.non_finite[:5])}.",
+                fix="Find out why, and exit with an error where a metric is not finite.",
+            )
+
+
+def _variations(
+    context: Context, results: list[Results], processes: list[_Process]
+) -> Iterator[Finding]:
+    """Every variation wrote results, and no two wrote the same."""
+    numbers: dict[str, dict[str, float]] = {}
+    for variation in context.spec.run_variations:
+        own = _longest_match(variation, context.spec.run_variations, results)
+        if not own:
+            if results and _names_runs(context, results):
+                yield VARIATION.finding(
+                    "error",
+                    None,
+                    None,
+                    f"The smoke test wrote no results for variation {variation!r}.",
+                    fix="Run every variation in the smoke test.",
+                )
+            continue
+        numbers[variation] = {
+            f"{Path(result.path).name}:{key}": value
+            for result in own
+            for key, value in result.comparable.items()
+        }
+    names = list(numbers)
+    for k, first in enumerate(names):
+        for second in names[k + 1 :]:
+            if _alike(numbers[first], numbers[second]):
+                same = _same_lines(first, second, processes)
+                yield ALIKE.finding(
+                    "error",
+                    None,
+                    None,
+                    f"Variations {first!r} and {second!r} wrote the same "
+                    f"{len(numbers[first])} numbers"
+                    f"{' and executed the same lines' if same else ''}.",
+                    evidence=", ".join(f"{k}={v:g}" for k, v in list(numbers[first].items())[:5]),
+                    fix="Find out why what distinguishes them has no effect.",
+                )
+
+
+def _longest_match(
+    variation: str, variations: tuple[str, ...], results: list[Results]
+) -> list[Results]:
+    """Results of a variation, not of another whose name merely begins with it."""
+    longer = [v for v in variations if v != variation and v.startswith(variation)]
+    return [
+        result
+        for result in results
+        if result.belongs_to(variation) and not any(result.belongs_to(v) for v in longer)
+    ]
+
+
+def _names_runs(context: Context, results: list[Results]) -> bool:
+    """True where results are kept by variation at all; a single table of all is another style."""
+    return any(
+        result.belongs_to(variation)
+        for result in results
+        for variation in context.spec.run_variations
+    )
+
+
+def _alike(first: dict[str, float], second: dict[str, float]) -> bool:
+    """Equal to the last digit, in at least one number that is not whole."""
+    if not any(value != round(value) for value in first.values() if value == value):
+        return False
+    return first == second
+
+
+def _same_lines(first: str, second: str, processes: list[_Process]) -> bool:
+    """True where each variation had processes of its own and they executed the same lines."""
+    traces = []
+    for name in (first, second):
+        own = [p for p in processes if any(name in word for word in p.argv)]
+        if not own:
+            return False
+        traces.append({(f, n) for p in own for f, found in p.lines.items() for n in found})
+    return traces[0] == traces[1]
+
+
+def _repeat(context: Context, second: Outcome, results: list[Results]) -> Iterator[Finding]:
+    """Two runs of one seed wrote the same numbers."""
+    again = {result.path: result.comparable for result in read_results(second.files)}
+    for result in results:
+        other = again.get(result.path)
+        if other is None:
+            continue
+        changed = differences(result.comparable, other)
+        if changed:
+            key = changed[0]
+            seeded = any(
+                "seed" in str(e.key)
+                for c in context.derived.configs.values()
+                for e in c.entries.values()
+            )
+            yield REPEAT.finding(
+                "error" if seeded else "warning",
+                None,
+                None,
+                f"Two runs with one seed wrote different numbers: {key} of {result.path} was "
+                f"{result.comparable.get(key)} and {other.get(key)}.",
+                evidence=", ".join(changed[:8]),
+                fix="Seed every source of randomness from the configured seed.",
+            )
+            return
