@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tempfile
 import threading
@@ -292,30 +291,22 @@ class _Run:
         return Outcome(self.isolation, stdout=stdout, stderr=stderr, files=files, **said)
 
 
-def python_prefixes(python: str) -> list[str]:
-    """Directories that an interpreter needs: its environment, and the installation beneath it."""
-    if python == sys.executable or python == os.path.realpath(sys.executable):
-        paths = [sys.prefix, sys.base_prefix, sysconfig.get_paths()["stdlib"]]
-    else:
-        paths = _asked_prefixes(python)
-    found: list[str] = []
-    for path in [*paths, *(os.path.realpath(path) for path in paths)]:
-        inside = any(path == other or path.startswith(f"{other}/") for other in found)
-        if not inside and os.path.isdir(path):
-            found.append(path)
-    return found
-
-
 @cache
-def _asked_prefixes(python: str) -> list[str]:
-    code = (
-        "import sys, sysconfig;"
-        "print(sys.prefix, sys.base_prefix, sysconfig.get_paths()['stdlib'], sep='\\n')"
-    )
+def python_prefixes(python: str) -> tuple[str, ...]:
+    """Directories that an interpreter needs: its environment, the installation beneath it, and
+    what it imports from elsewhere, such as a package that is installed as editable.
+    """
+    code = "import sys; print(sys.prefix, sys.base_prefix, *sys.path, sep='\\n')"
     done = subprocess.run(
         [python, "-I", "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
-    return done.stdout.splitlines()
+    found: list[str] = []
+    paths = done.stdout.splitlines()
+    for path in [*paths, *(os.path.realpath(path) for path in paths)]:
+        inside = any(path == other or path.startswith(f"{other}/") for other in found)
+        if not inside and path.startswith("/") and os.path.isdir(path):
+            found.append(path)
+    return tuple(found)
 
 
 def _read(pipe: IO[bytes] | None, stream: Stream) -> None:
