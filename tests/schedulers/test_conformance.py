@@ -47,6 +47,39 @@ class StartsOver(ASHA):
         return Suggestion(asked.trial, asked.configuration, start, asked.resource)
 
 
+class RunsOutOfTrials(ASHA):
+    """Has a pool of thirty; where all of it is out, the first is trained twice."""
+
+    def ask(self):
+        asked = super().ask()
+        trial = asked.trial if len(self._trials._running) <= 30 else min(self._trials._running)
+        return Suggestion(trial, asked.configuration, asked.start, asked.resource)
+
+
+class DividesByTheSpread(ASHA):
+    """Is lost as soon as ten scores are all the same."""
+
+    def ask(self):
+        asked = super().ask()
+        rungs = self._ladder._rungs
+        losses = [loss for rung in rungs for loss in rung._losses.values() if np.isfinite(loss)]
+        lost = len(losses) >= 10 and len(set(losses)) == 1
+        return Suggestion(asked.trial, asked.configuration, asked.start, 0) if lost else asked
+
+
+class StartsAtOne(ASHA):
+    """Takes min_resource for granted."""
+
+    def __init__(self, space, rng, *, mode, min_resource, max_resource):
+        super().__init__(space, rng, mode=mode, min_resource=1, max_resource=max_resource)
+
+
+class ChangesItsPrice(ASHA):
+    @property
+    def expected_resource(self):
+        return super().expected_resource + (len(self._trials._configurations) > 0) / 100
+
+
 class LeavesTheSpace(ASHA):
     def ask(self):
         asked = super().ask()
@@ -151,6 +184,11 @@ class ShrugsAtSettings(ASHA):
         (StartsOver, suite.check_contract),
         (StartsOver, suite.check_out_of_order),
         (LeavesTheSpace, suite.check_contract),
+        (RunsOutOfTrials, suite.check_more_workers_than_trials),
+        (DividesByTheSpread, suite.check_ties),
+        (StartsAtOne, suite.check_budget),
+        (ChangesItsPrice, suite.check_budget),
+        (Overshoots, suite.check_budget),
         (OwnGenerator, suite.check_determinism),
         (GlobalGenerator, suite.check_determinism),
         (ForgetsWhatIsRunning, suite.check_resume),

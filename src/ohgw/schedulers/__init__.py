@@ -19,6 +19,7 @@ from ohgw.schedulers.asha_stopping import StoppingASHA as StoppingASHA
 from ohgw.schedulers.bohb import BOHB as BOHB
 from ohgw.schedulers.hyperband import Hyperband as Hyperband
 from ohgw.schedulers.hyperband_async import AsyncHyperband as AsyncHyperband
+from ohgw.schedulers.pasha import PASHA as PASHA
 from ohgw.schedulers.random import RandomSearch as RandomSearch
 
 # Every entry is called as (space, rng, *, mode, min_resource, max_resource, **options).
@@ -29,6 +30,7 @@ SCHEDULERS: dict[str, Callable[..., Scheduler]] = {
     "hyperband": Hyperband,
     "hyperband-async": AsyncHyperband,
     "bohb": BOHB,
+    "pasha": PASHA,
 }
 _COMMON = frozenset({"mode", "min_resource", "max_resource"})
 

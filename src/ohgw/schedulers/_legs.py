@@ -22,6 +22,11 @@ class Legs:
         self._targets: dict[int, int] = {}  # of every trial that is on its way or being trained
         self._waiting: deque[tuple[int, int]] = deque()  # (trial, resource reached), on their way
 
+    @property
+    def targets(self) -> Mapping[int, int]:
+        """The resource that each trial is trained to which is on its way, oldest first."""
+        return self._targets
+
     def ask(self) -> Suggestion | None:
         """The next leg of the trial that has waited longest; None where none is on its way."""
         if not self._waiting:

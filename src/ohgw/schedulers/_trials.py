@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,14 @@ def whole(name: str, value: Any, least: int) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
         raise SettingError(f"{name} {value!r} must be a whole number of at least {least}.")
     return int(value)
+
+
+def real(name: str, value: Any, low: float, high: float) -> float:
+    """The setting as a float. Raises `SettingError` unless it is a number from low to high."""
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not low <= number <= high:  # NaN fails both
+        raise SettingError(f"{name} {value!r} must be a number from {low:g} to {high:g}.")
+    return number
 
 
 def resources(min_resource: Any, max_resource: Any) -> tuple[int, int]:

@@ -3,6 +3,18 @@
 Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht and Talwalkar, "A System for Massively
 Parallel Hyperparameter Tuning", MLSys 2020, Algorithm 2. A trial pauses at every rung and is
 trained on only when it is promoted, so nothing is spent on speculation.
+
+Differences from syne-tune 0.14.2 (`LegacyHyperbandScheduler`, type "promotion"), which promotes
+what is not worse than the interpolated 1/eta quantile of its rung:
+- The best floor(n / eta) of n entries may leave, as in the paper; theirs are ceil(n / eta) from the
+  second entry on.
+- Equal scores are ordered by trial number, and the cut may lie between them: a plateau, where all
+  score the same, promotes one in eta. Theirs promotes all that tie with the cut.
+- eta is the same at every rung. Theirs is the ratio of a level to the next, another number below a
+  `max_resource` that is not min_resource * eta^k.
+- To minimise and to maximise is the same search. When maximising, their quantile may be rounded to
+  beyond the entry at the cut.
+- Failed trials count as entries that stay; theirs never enter.
 """
 
 from typing import Any

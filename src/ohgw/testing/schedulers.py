@@ -171,6 +171,42 @@ def check_out_of_order(make: Factory) -> None:
         Referee(_build(make), losses, workers=17).run(300)
 
 
+def check_more_workers_than_trials(make: Factory) -> None:
+    """Before any report, every worker gets a trial of its own; then the search goes on."""
+    referee = Referee(_build(make), tied, workers=100)
+    for _ in range(referee.workers):
+        assert referee.ask().is_new, f"{referee.trace[-1]} was asked before any report"
+    referee.run(150)
+
+
+def check_ties(make: Factory) -> None:
+    """Scores that are all the same, as those of a model that predicts one class, hold nobody up."""
+    for loss in (0.0, 1e12):
+        for workers in (1, 5):
+            Referee(_build(make), partial(_constant, loss), workers).run(60)
+
+
+def _constant(loss: float, trial: int, resource: int) -> float:
+    return loss
+
+
+def check_budget(make: Factory) -> None:
+    """Whatever the resources, a trial is first told at min_resource or later, all its training
+    adds up to at most max_resource, and the price of a trial is the same all along.
+    """
+    for low, high in ((2, 54), (4, 10), (7, 7)):
+        scheduler = _build(make, low=low, high=high)
+        price = scheduler.expected_resource
+        assert low <= price <= high, f"a trial is expected to take {price} of {low} .. {high}"
+        spent: dict[int, int] = {}
+        for suggestion in Referee(scheduler, workers=3).run(80):
+            trial = suggestion.trial
+            assert suggestion.resource >= low, f"{suggestion} is told before {low}"
+            spent[trial] = spent.get(trial, 0) + suggestion.resource - suggestion.start
+            assert spent[trial] <= high, f"trial {trial} has been trained for {spent[trial]}"
+        assert scheduler.expected_resource == price, "the price of a trial has changed"
+
+
 def check_determinism(make: Factory) -> None:
     """Equal generators and equal tells give equal asks; another generator gives others."""
     for losses in (scattered, tied):
@@ -346,6 +382,9 @@ CHECKS: tuple[Callable[[Factory], None], ...] = (
     check_attributes,
     check_contract,
     check_out_of_order,
+    check_more_workers_than_trials,
+    check_ties,
+    check_budget,
     check_determinism,
     check_resume,
     check_foreign_state,
