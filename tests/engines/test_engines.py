@@ -15,6 +15,7 @@ from ohgw.core.space import Categorical, Float, Int, Space
 from ohgw.engines.build import default_engine, make_engine
 from ohgw.engines.engine import drive
 from ohgw.engines.search import Search
+from ohgw.schedulers import SCHEDULERS
 from ohgw.study.plan import make_plan, make_searches
 
 ARMS = [
@@ -24,12 +25,18 @@ ARMS = [
 ]
 
 
-def search_rows(task, engine_name, *, arms=ARMS, seeds=(0, 1), budget=40.0, workers=3):
+# Of schedulers whose models are dear at their defaults.
+CHEAP = {"dyhpo": "dyhpo:candidates=20:initial_epochs=20:refit_epochs=5"}
+
+
+def search_rows(
+    task, engine_name, *, arms=ARMS, seeds=(0, 1), budget=40.0, workers=3, scheduler="asha"
+):
     plan = make_plan(
         task,
         arms=arms,
         seeds=seeds,
-        scheduler="asha",
+        scheduler=scheduler,
         budget=budget,
         workers=workers,
         engine=engine_name,
@@ -141,6 +148,26 @@ def test_work_adds_up():
         assert final.work == pytest.approx(steps + final.probe_work)
         assert [row.work for row in reports] == sorted(row.work for row in reports)
         assert reports[-1].work == pytest.approx(final.work)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_searches_with_and_without_the_method(name):
+    task = tasks.load("breast-cancer")
+    rows = by_search(
+        search_rows(task, "population", seeds=(0,), budget=120.0, scheduler=CHEAP.get(name, name))
+    )
+    assert set(rows) == {(arm.label, 0) for arm in ARMS}
+    for found in rows.values():
+        *reports, final = found
+        reached = {}
+        for row in reports:
+            assert row["start"] == reached.get(row["trial"], 0)  # goes on from where it paused
+            reached[row["trial"]] = row["resource"]
+        assert final["kind"] == "final" and final["trials"] >= 2
+        assert max(reached.values()) > task.min_resource
+        assert 60 * task.steps_per_epoch <= final["work"] <= 120 * task.steps_per_epoch + 1e-6
+    moved = [row for row in rows["ohgw/averaged", 0][:-1] if row["start"] == 0]
+    assert all(row["configuration"] != row["proposed"] for row in moved)
 
 
 def test_one_worker_runs_one_job_at_a_time():

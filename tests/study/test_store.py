@@ -21,12 +21,12 @@ from ohgw.study.store import SNAPSHOT_NAME
 BUDGET = 30.0
 
 
-def plan_for(task, budget=BUDGET, engine="population", arms=("screen",)):
+def plan_for(task, budget=BUDGET, engine="population", arms=("screen",), scheduler="asha"):
     return make_plan(
         task,
         arms=[Arm(method=method, recipe="averaged") for method in arms],
         seeds=(0,),
-        scheduler="asha",
+        scheduler=scheduler,
         budget=budget,
         workers=3,
         engine=engine,
@@ -107,16 +107,19 @@ def test_killed_at_any_moment_it_ends_with_the_same_record(task, tmp_path, engin
     assert not (killed / SNAPSHOT_NAME).exists()
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_stopped_and_resumed_it_ends_with_the_same_record(task, tmp_path, share):
+@pytest.mark.parametrize(
+    ("share", "scheduler"), [(0.1, "asha"), (0.5, "pasha"), (0.9, "hyperband"), (0.7, "bohb")]
+)
+def test_stopped_and_resumed_it_ends_with_the_same_record(task, tmp_path, share, scheduler):
+    plan = plan_for(task, scheduler=scheduler)
     turns = []
     watcher = Watcher(on_turn=turns.append)
-    run(plan_for(task), task, tmp_path / "whole", watcher=watcher)
+    run(plan, task, tmp_path / "whole", watcher=watcher)
     with pytest.raises(Interrupted) as stop:
         watcher = stop_after(int(share * len(turns)))
-        run(plan_for(task), task, tmp_path / "cut", watcher=watcher)
+        run(plan, task, tmp_path / "cut", watcher=watcher)
     assert stop.value.directory == tmp_path / "cut"
-    finals = run(plan_for(task), task, tmp_path / "cut", resume=True)
+    finals = run(plan, task, tmp_path / "cut", resume=True)
     assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
     assert len(finals) == 1
 
