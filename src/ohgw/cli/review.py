@@ -10,8 +10,9 @@ from ohgw.core.errors import OHGWError, SettingError, UnknownNameError
 from ohgw.review.checks import Context
 from ohgw.review.findings import CANNOT_TELL
 from ohgw.review.formats import FORMATS
+from ohgw.review.llm import ask
 from ohgw.review.project import Project
-from ohgw.review.run import could_not_tell, review
+from ohgw.review.run import could_not_tell, review, with_opinions
 from ohgw.review.smoke import smoke
 from ohgw.review.smoke.environment import environment_for
 from ohgw.review.smoke.sandbox import Limits
@@ -52,6 +53,12 @@ def command(
         typer.Option("--install", help="Make it an environment with the declared dependencies."),
     ] = False,
     seconds: Annotated[float, typer.Option(help="Limit of the smoke test.")] = Limits.seconds,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--llm", metavar="MODEL", help="Also ask a model at OPENAI_BASE_URL for its opinion."
+        ),
+    ] = None,
     no_ignore: Annotated[
         bool, typer.Option("--no-ignore", help="Do not honour `# ohgw: ignore[...]` comments.")
     ] = False,
@@ -71,6 +78,8 @@ def command(
         with environment_for(context.derived, python, install) as interpreter:
             seen = smoke(context, python=interpreter, limits=Limits(seconds=seconds))
     result = review(context, honour_ignores=not no_ignore, observation=seen)
+    if model:
+        result = with_opinions(result, ask(context, result.findings, model), model)
     read = {p.label: p.tree for p in (context.base, context.derived, context.before) if p}
     typer.echo(FORMATS[format_](result, read))
     sys.exit(result.exit_code)

@@ -15,6 +15,7 @@ from ohgw.review.findings import (
     Status,
     issue_text,
 )
+from ohgw.review.llm import Opinions
 from ohgw.review.smoke import CHECKS as SMOKE_CHECKS
 from ohgw.review.smoke import Observation
 from ohgw.version import __version__
@@ -57,6 +58,16 @@ def review(
         silenced=silenced,
         missing=missing,
         tool={**_versions(), **seen.tool},
+    )
+
+
+def with_opinions(review: Review, opinions: Opinions, model: str) -> Review:
+    """The same verdict; what the model said stands among the warnings."""
+    return review.model_copy(
+        update={
+            "findings": sorted([*review.findings, *opinions.findings], key=_order),
+            "tool": {**review.tool, "model": f"{model}: {opinions.summary}"},
+        }
     )
 
 

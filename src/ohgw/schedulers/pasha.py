@@ -8,20 +8,20 @@ by more than the noise in their learning curves (`_ranking.SoftRanking`), the ca
 Differences from the public code (syne-tune 0.14.2, `LegacyHyperbandScheduler`, type "pasha"):
 
 - An entry is promoted while it is among the best ceil(n / eta) of n >= 2, ties in its favour. This
-  is what the public cut at the interpolated 1/eta quantile says, without its rounding, which lets
-  the entry at the cut pass or not by chance, in maximisation even where nothing is tied.
-- The public code goes through pairs of trials in the order of a set of strings, another in each
-  process. Where losses tie, or two epochs are gone through in different orders, its epsilon depends
-  on that. Here each pair counts once, the trial with the lower number first.
-- A rung below the cap is compared from two rungs below `max_resource` on; the public code compares
-  the wrong rungs where there are two, and fails where there is one. Here, with none or one,
+  is what the public cut at the interpolated 1/eta quantile says, but for its rounding, by which
+  the entry at the cut passes or not: in maximisation at some n even where no two losses are equal.
+- Pairs of trials come in the order of a set of strings there, another in every process. Where
+  losses are equal, or the order of two epochs differs, epsilon depends on it. Here each pair counts
+  once, and of equal losses that of the lower trial number counts as the better one.
+- Two rungs below `max_resource` are enough to start with the cap at the second. The public code
+  then compares the first with itself or the last, and fails with a single one. Here, with fewer,
   nothing is left to be progressive about, and the cap is `max_resource` from the start.
-- eta is the same at every rung; theirs is the ratio of a rung's level to the next, another number
+- eta is the same at every rung. Theirs is the ratio of a rung's level to the next, another number
   below a `max_resource` that is not min_resource * eta^k.
-- Every min_resource is what an epoch is there. Theirs needs a report of every single one.
+- An epoch is a unit of min_resource. The public code fails unless every single one is reported.
 - A trial that fails counts towards the rung it was on its way to, is never promoted, and takes no
-  further part in ranking or epsilon, which stays a number.
-- What cannot change a decision is not computed.
+  further part in the ranking or in epsilon, which is always a number.
+- Epsilon is computed where a decision hangs on it, not after every report.
 """
 
 import math
