@@ -10,6 +10,7 @@ from ohgw.review.checks import CHECKS, Context
 from ohgw.review.findings import LADDER
 from ohgw.review.project import Project
 from ohgw.review.run import review
+from ohgw.review.smoke import CHECKS as SMOKE_CHECKS
 from ohgw.review.spec import Spec, make_spec
 from ohgw.review.tree import from_mapping
 
@@ -85,7 +86,12 @@ def test_every_check_has_a_page_with_examples(check):
 
 
 def test_no_page_is_left_over():
-    assert {page.stem for page in PAGES.glob("*.md")} - {"README"} == set(BY_ID)
+    assert {page.stem for page in PAGES.glob("*.md")} - {"README", "smoke"} == set(BY_ID)
+
+
+def test_every_finding_of_a_smoke_run_is_on_its_page():
+    page = (PAGES / "smoke.md").read_text()
+    assert all(f"`{check.id}`" in page and check.rung in LADDER for check in SMOKE_CHECKS)
 
 
 def test_ids_are_distinct():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ohgw.review.findings import Finding, Severity
+from ohgw.review.preservation import Comparison, compare
 from ohgw.review.project import Project
 from ohgw.review.spec import Spec
 
@@ -21,6 +22,11 @@ class Context:
     @cached_property
     def projects(self) -> list[Project]:
         return [project for project in (self.base, self.derived) if project is not None]
+
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """What became of the base's functions and classes; None without a base."""
+        return compare(self.base, self.derived) if self.base is not None else None
 
 
 @dataclass(frozen=True)
