@@ -11,6 +11,7 @@ import yaml
 
 from ohgw.cli import main
 from ohgw.review.findings import LADDER
+from ohgw.review.spec import read_prompt
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/experiment"
@@ -187,3 +188,43 @@ def test_the_specification_document_is_reviewed_directly(ohgw):
     places = {finding["file"] for finding in direct["findings"] if isinstance(finding["file"], str)}
     assert "base/src/preprocess.py" in places
     assert ohgw("--prompt", prompt, "--base", "none")[0] == 2
+
+
+PROMPT = """# Instructions
+Review the code.
+
+# Current Research Method
+One step.
+
+# Experiment Runs
+
+- Run ID: ours
+  Config Content:
+  ```yaml
+  run_id: ours
+lr: 0.1
+  ```
+
+# not a heading of the document
+
+# Generated Experiment Code (To be validated)
+{"train_py": "def train(epochs)\\n    pass"}
+Output:
+{"is_code_ready": true}
+"""
+
+
+def test_a_prompt_may_hold_no_base_and_the_configurations_of_its_runs(ohgw, tmp_path):
+    (tmp_path / "prompt.txt").write_text(PROMPT)
+    spec, base, derived = read_prompt("prompt.txt")
+    assert base is None and spec.run_variations == ("ours",)
+    assert sorted(derived.files) == ["config/run/ours.yaml", "src/train.py"]
+    assert yaml.safe_load(derived.files["config/run/ours.yaml"].text) == {
+        "run_id": "ours",
+        "lr": 0.1,
+    }
+    status, out, _ = ohgw("--prompt", "prompt.txt", "--format", "json")
+    assert status == 1 and json.loads(out)["findings"][0]["file"] == "derived/src/train.py"
+    (tmp_path / "prompt.txt").write_text(PROMPT.replace("Generated Experiment Code", "Code"))
+    status, _, err = ohgw("--prompt", "prompt.txt")
+    assert status == 2 and "Derived Experiment Code" in err

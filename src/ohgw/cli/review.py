@@ -93,9 +93,9 @@ def _context(
         if trees or base or spec:
             raise SettingError("--prompt holds everything: give no BASE, DERIVED or --spec too.")
         requirement, base_tree, derived_tree = read_prompt(str(prompt))
-        return Context(
-            Project(derived_tree), Project(base_tree), _project("before", before), requirement
-        )
+        base_project = Project(base_tree) if base_tree else None
+        earlier = _project("before", before)
+        return Context(Project(derived_tree), base_project, earlier, requirement)
     origins = [base, *trees] if base is not None else trees
     if len(origins) != 2:
         raise SettingError(

@@ -82,46 +82,68 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1, default=str)
 
 
-def read_prompt(path: str) -> tuple[Spec, Tree, Tree]:
+# The headings of the prompts; others inside a section belong to its text, or to code in it.
+_HEADINGS = re.compile(
+    r"(?m)^# ((?:instructions|hypothesis|current research method|experimental design|base code|"
+    r"current experiment|experiment runs|derived experiment code|generated experiment code)\b.*)$",
+    re.IGNORECASE,
+)
+
+
+def read_prompt(path: str) -> tuple[Spec, Tree | None, Tree]:
     """Specification, base and derived tree out of one review prompt.
 
-    The document has level-one headings `Current Research Method`, `Experimental Design`, `Base
-    Code`, `Current Experiment` and `Derived Experiment Code`; code is a JSON object of files.
-    Raises `SettingError` naming the section that is missing.
+    The document has level-one headings: `Current Research Method`, `Experimental Design`, `Base
+    Code` (where there is one), `Current Experiment` or `Experiment Runs`, and `Derived Experiment
+    Code` or `Generated Experiment Code`. Code is a JSON object of files; the configurations that
+    runs come with are files of the derived tree too. Raises `SettingError` naming what is missing.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise SettingError(f"The prompt {path!r} cannot be read: {error.strerror}.") from None
-    sections = _sections(text)
+    parts = _HEADINGS.split(text)
+    sections = list(zip((title.lower() for title in parts[1::2]), parts[2::2], strict=True))
 
-    def section(*words: str) -> str:
-        for title, body in sections:
-            if all(word in title.lower() for word in words):
-                return body
-        raise SettingError(f"{path}: no section {' '.join(words)!r} in the prompt.")
+    def section(*titles: str) -> str | None:
+        return next((body for title, body in sections if title.startswith(titles)), None)
 
-    experiment = section("current experiment")
+    experiment = section("current experiment", "experiment runs")
+    derived = section("derived experiment code", "generated experiment code")
+    for title, body in (("Current Experiment", experiment), ("Derived Experiment Code", derived)):
+        if body is None:
+            raise SettingError(f"{path}: no section {title!r} in the prompt.")
+    base = section("base code")
+    configured = _run_configs(experiment or "")
+    spec = Spec(
+        method=section("current research method") or "",
+        description=experiment or "",
+        design=section("experimental design") or "",
+        run_variations=_variations(experiment or "") or tuple(configured),
+    )
+    files: dict[str, Any] = {
+        f"config/run/{name}.yaml": config for name, config in configured.items() if config
+    }
     return (
-        Spec(
-            method=section("method"),
-            description=experiment,
-            design=section("design"),
-            run_variations=_variations(experiment),
-            replicates=None,
+        spec,
+        from_mapping("base", f"{path} (base code)", _code("base", path, base)) if base else None,
+        from_mapping(
+            "derived", f"{path} (code)", {**files, **_code("derived", path, derived or "")}
         ),
-        _code("base", path, section("base code")),
-        _code("derived", path, section("derived")),
     )
 
 
-def _sections(text: str) -> list[tuple[str, str]]:
-    """(title, body) of every level-one heading."""
-    parts = re.split(r"(?m)^# (.+)$", text)
-    return list(zip(parts[1::2], parts[2::2], strict=True))
+def _run_configs(text: str) -> dict[str, str]:
+    """Runs by id, each with the YAML that follows it; '' where none does."""
+    found: dict[str, str] = {}
+    parts = re.split(r"(?m)^- Run ID:\s*(\S+)\s*$", text)
+    for name, body in zip(parts[1::2], parts[2::2], strict=True):
+        config = re.search(r"```yaml\s*\n[ \t]*(.*?)^[ \t]*```", body, re.DOTALL | re.MULTILINE)
+        found[name] = config[1] if config else ""
+    return found
 
 
-def _code(label: str, path: str, body: str) -> Tree:
+def _code(label: str, path: str, body: str) -> dict[str, Any]:
     """The JSON object that a section holds; what follows it is not read."""
     start = body.find("{")
     if start < 0:
@@ -130,7 +152,9 @@ def _code(label: str, path: str, body: str) -> Tree:
         value, _ = json.JSONDecoder(strict=False).raw_decode(body[start:])
     except (ValueError, RecursionError) as error:
         raise SettingError(f"{path}: the {label} code is not a JSON object: {error}") from None
-    return from_mapping(label, f"{path} ({label} code)", value)
+    if not isinstance(value, dict):
+        raise SettingError(f"{path}: the {label} code is not a JSON object.")
+    return value
 
 
 def _variations(text: str) -> tuple[str, ...]:
