@@ -17,6 +17,8 @@ from ohgw.core.spec import read_spec, spec_options
 from ohgw.schedulers.asha import ASHA as ASHA
 from ohgw.schedulers.asha_stopping import StoppingASHA as StoppingASHA
 from ohgw.schedulers.bohb import BOHB as BOHB
+from ohgw.schedulers.boil import BOIL as BOIL
+from ohgw.schedulers.dyhpo import DyHPO as DyHPO
 from ohgw.schedulers.hyperband import Hyperband as Hyperband
 from ohgw.schedulers.hyperband_async import AsyncHyperband as AsyncHyperband
 from ohgw.schedulers.pasha import PASHA as PASHA
@@ -31,6 +33,8 @@ SCHEDULERS: dict[str, Callable[..., Scheduler]] = {
     "hyperband-async": AsyncHyperband,
     "bohb": BOHB,
     "pasha": PASHA,
+    "boil": BOIL,
+    "dyhpo": DyHPO,
 }
 _COMMON = frozenset({"mode", "min_resource", "max_resource"})
 

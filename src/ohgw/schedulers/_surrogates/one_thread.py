@@ -1,0 +1,25 @@
+"""Linear algebra of small matrices, on one thread.
+
+Threads of BLAS cost more than they save at some hundred rows, a hundredfold where other programs
+want the cores; and how many there are decides how sums are split, so with the number of cores the
+last bits of a model would change, and then decisions.
+"""
+
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+import numpy.linalg  # noqa: F401  (loads the libraries that are looked up once)
+import scipy.linalg  # noqa: F401
+from threadpoolctl import ThreadpoolController
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """While inside, BLAS under numpy and scipy uses one thread in this process."""
+    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
+    return limit
