@@ -81,18 +81,6 @@ class Comparison:
     spare_keys: Counter[str] = field(default_factory=Counter)  # lines that no elder explains
     spare_atoms: Counter[str] = field(default_factory=Counter)
 
-    @cached_property
-    def renamed(self) -> dict[str, str]:
-        """New names by old ones."""
-        return {
-            fate.old.last: fate.new.last
-            for fate in self.fates
-            if fate.new is not None and fate.new.last != fate.old.last
-        }
-
-    def of(self, piece: Piece) -> Fate | None:
-        return next((fate for fate in self.fates if fate.old is piece), None)
-
 
 @once
 def pieces(project: Project) -> list[Piece]:
@@ -195,7 +183,8 @@ class _Matching:
                 for new in shapes.get(old.body.shape, ())
                 if new not in self.taken and new.is_class == old.is_class
             ]
-            if same and (old.body.size > TINY or any(alike(old.last, new.last) for new in same)):
+            telling = old.body.size > TINY or sum(line.weight for line in old.body.lines) > 2 * TINY
+            if same and (telling or any(alike(old.last, new.last) for new in same)):
                 self._settle("renamed", old, max(same, key=lambda new: _ratio(old.last, new.last)))
 
     def _by_likeness(self, candidates: list[Piece]) -> None:

@@ -49,7 +49,7 @@ class Names:
                         top = alias.name.partition(".")[0]
                         found[top] = Imported(self.project.by_name.get(top), top, None)
             elif isinstance(node, ast.ImportFrom):
-                package = _absolute(module, node)
+                package = absolute(module, node)
                 own = self.module(package, module)
                 for alias in node.names:
                     below = self.module(f"{package}.{alias.name}", module)
@@ -91,7 +91,8 @@ class Names:
         return ".".join(part for part in parts if part)
 
 
-def _absolute(module: Module, node: ast.ImportFrom) -> str:
+def absolute(module: Module, node: ast.ImportFrom) -> str:
+    """The dotted name of the module that an import is from."""
     if not node.level:
         return node.module or ""
     parts = module.name.split(".") if module.name else []

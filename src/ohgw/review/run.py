@@ -4,6 +4,7 @@ import platform
 import re
 from collections.abc import Iterable, Sequence
 
+from ohgw.review import tools
 from ohgw.review.checks import CHECKS, Check, Context
 from ohgw.review.claims import check_claims
 from ohgw.review.findings import (
@@ -86,7 +87,7 @@ def could_not_tell(missing: str) -> Review:
 
 
 def _versions() -> dict[str, str]:
-    return {"ohgw": __version__, "python": platform.python_version()}
+    return {"ohgw": __version__, "python": platform.python_version(), **tools.versions()}
 
 
 def _distinct(findings: Iterable[Finding]) -> list[Finding]:

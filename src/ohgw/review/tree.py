@@ -105,10 +105,10 @@ def from_mapping(label: str, origin: str, files: Mapping[str, object]) -> Tree:
 def _layout(name: str) -> str:
     if "/" in name or "." in name:
         parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")]
-        return "/".join(parts) or name
+        return "/".join(parts) or "unnamed"
     stem, _, suffix = name.rpartition("_")
     folder = {"py": "src/", "yaml": "config/", "yml": "config/"}.get(suffix, "")
-    return f"{folder}{stem}.{suffix}" if stem else name
+    return f"{folder}{stem}.{suffix}" if stem else name or "unnamed"
 
 
 def _from_json(label: str, origin: str, path: Path) -> Tree:
@@ -179,7 +179,10 @@ def _from_git(label: str, origin: str, repository: str, revision: str) -> Tree:
         elif SKIPPED_DIRECTORIES.intersection(PurePosixPath(path).parts[:-1]):
             continue
         elif len(wanted) < MAX_FILES:
-            wanted.append((path, blob, int(length)))
+            if length.isdigit():
+                wanted.append((path, blob, int(length)))
+            else:  # a clone that left contents behind
+                remarks.append(f"{path} is not in the repository and was not read")
     small = [item for item in wanted if item[2] <= MAX_FILE_BYTES]
     contents = _blobs(origin, repository, [blob for _, blob, _ in small])
     for (path, _, size), data in zip(small, contents, strict=True):

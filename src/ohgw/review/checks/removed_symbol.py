@@ -2,21 +2,27 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.checks.placeholder import TOKEN
 from ohgw.review.checks.stub import stub_of
 from ohgw.review.commands import guard, option_line, options, passed_options
-from ohgw.review.dispatch import branches, texts
+from ohgw.review.dispatch import Branch, branches, texts
 from ohgw.review.findings import Finding, Severity
+from ohgw.review.likeness import body_of
+from ohgw.review.memo import once
 from ohgw.review.preservation import Comparison, Fate, Piece, found, words
 from ohgw.review.project import Module, Project
 from ohgw.review.uses import uses
 
 # Stand-ins of the base are there to be replaced.
 _STAND_IN = re.compile(
-    r"(?i)dummy|fake|synthetic|toy|mock|stub|example|sample|random|" + "place" + "holder"
+    r"(?i)dummy|fake|synthetic|toy(?=_|[A-Z]|$)|mock|stub|"
+    r"(?:example|sample|random)_?(?:data|tensor|image|text|token|label|input|model)|"
+    + "place"
+    + "holder"
 )
 # Verbs that say little of what a function is about.
 _VAGUE = frozenset(
@@ -24,7 +30,7 @@ _VAGUE = frozenset(
     "init main all one new for in on by calc calculate generate prepare process handle my".split()
 )
 SMALL = 10  # atoms; less than this is soon written differently
-FEW = 0.5
+FEW, LITTLE = 0.5, 0.25  # of a body found in new code: it may have been written again
 
 
 def _run(check: Check, context: Context) -> Iterator[Finding]:
@@ -67,8 +73,8 @@ def _is_stand_in_only(piece: Piece) -> bool:
     if definition.is_class:
         methods = [n for n in definition.node.body if not isinstance(n, ast.Expr | ast.Pass)]
         return not methods
-    raises = any(isinstance(node, ast.Raise) for node in definition.node.body)
-    return raises and any(TOKEN.search(token) for token in piece.body.atoms)
+    gives = any(line.gives for line in piece.body.lines)
+    return not gives and any(TOKEN.search(token) for token in piece.body.atoms)
 
 
 def _gone(
@@ -80,11 +86,13 @@ def _gone(
     used = _is_used(base, old)
     severity: Severity = "error"
     why = "nothing in the derived code does what it did"
-    if _STAND_IN.search(old.name):
+    if _is_dangling(derived, old):
+        why = "the derived code still calls it"
+    elif _STAND_IN.search(old.name):
         severity, why = "warning", "the derived code has no stand-in of this kind any more"
     elif not used:
         severity, why = "warning", "the base never uses it itself"
-    elif old.body.size < SMALL or atoms >= FEW:
+    elif atoms >= (FEW if old.body.size >= SMALL else LITTLE):
         severity, why = "warning", f"{atoms:.0%} of what it calls is found in new code"
     elif _is_named_anew(old, comparison):
         severity, why = "warning", "new code has names like it and may do the same otherwise"
@@ -110,6 +118,34 @@ def _is_used(base: Project, piece: Piece) -> bool:
     if count > inside or piece.definition.node.decorator_list:
         return True
     return piece.last in base.strings or piece.last in ("forward", "main")
+
+
+def _is_dangling(derived: Project, piece: Piece) -> bool:
+    """Whether the derived code uses the name of a lost function that nothing binds any more."""
+    if piece.owner or not uses(derived).named[piece.last]:
+        return False
+    return not any(
+        piece.last in (getattr(node, "asname", None), getattr(node, "name", None))
+        or (isinstance(node, ast.Name | ast.arg) and _binds(node, piece.last))
+        for module in derived.parsed()
+        for node in module.nodes
+        if not isinstance(node, ast.ImportFrom)
+        and not (isinstance(node, ast.alias) and _is_own(module, node, derived))
+    )
+
+
+def _binds(node: ast.Name | ast.arg, name: str) -> bool:
+    if isinstance(node, ast.arg):
+        return node.arg == name
+    return node.id == name and not isinstance(node.ctx, ast.Load)
+
+
+def _is_own(module: Module, node: ast.alias, derived: Project) -> bool:
+    """Whether an import is from the tree itself, where the name is no more."""
+    parent = module.parents.get(node)
+    if not isinstance(parent, ast.ImportFrom):
+        return False
+    return bool(parent.level) or (parent.module or "") in derived.by_name
 
 
 def _is_named_anew(piece: Piece, comparison: Comparison) -> bool:
@@ -199,23 +235,21 @@ def _branches(
     check: Check, base: Project, derived: Project, comparison: Comparison
 ) -> Iterator[Finding]:
     """Values that the base had code for, and for which the derived code has none."""
-    here = {text.lower() for text in texts(derived)}
-    there = {text.lower() for text in texts(base)}
+    there = _lower_texts(base)
     new = [branch for branch in branches(derived) if branch.value.lower() not in there]
-    gone: dict[ast.AST, Fate] = {
-        fate.old.definition.node: fate for fate in comparison.fates if fate.kind == "gone"
-    }
-    lost_names = {fate.old.last for fate in gone.values()}
+    fates: dict[ast.AST, Fate] = {fate.old.definition.node: fate for fate in comparison.fates}
+    lost_names = {fate.old.last for fate in comparison.fates if fate.kind == "gone"}
     for branch in branches(base):
-        if branch.value.lower() in here or TOKEN.search(branch.value):
+        fate = fates.get(branch.function) if branch.function is not None else None
+        if branch.module.path not in derived.modules or TOKEN.search(branch.value):
             continue
-        if branch.function in gone or branch.names & lost_names:
-            continue  # what it leads to is reported itself
-        if branch.module.path not in derived.modules:
+        if (fate is not None and fate.kind == "gone") or branch.names & lost_names:
+            continue  # what it is in, or leads to, is reported itself
+        if _is_handled(branch, fate, base, derived, comparison):
             continue
         heirs = [b for b in new if branch.names and branch.names <= b.names]
         severity: Severity = "error"
-        ending = "no code of the derived tree does"
+        ending = "nothing in the derived code does it"
         if heirs:
             severity, ending = "note", f"the derived code handles it as {heirs[0].value!r}"
         elif _STAND_IN.search(branch.value):
@@ -227,10 +261,54 @@ def _branches(
             severity,
             base.at(branch.module.path),
             branch.line,
-            f"{where} of the base handles {branch.value!r}; {ending}.",
+            f"{where} of the base has code for {branch.value!r}; {ending}.",
             evidence=branch.module.source(branch.line),
             fix="Bring the branch back, or its equivalent in the registry that replaces it.",
         )
+
+
+def _is_handled(
+    branch: Branch, fate: Fate | None, base: Project, derived: Project, comparison: Comparison
+) -> bool:
+    """Whether as much code chooses by a value as in the base, or what it chose is still there."""
+    value = branch.value.lower()
+    times = _times(derived)[value]
+    if times >= _times(base)[value] or value in _lower_texts(derived) - _lower_texts(base):
+        return True  # at another place, or by the name of a new function or class
+    heir = fate.new if fate is not None else None
+    if heir is not None and {"getattr", "globals"} & names_in(heir.definition.node):
+        return True
+    if not times or heir is None:
+        return times > 0
+    inside = {
+        node.value.lower()
+        for node in ast.walk(heir.definition.node)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    if value in inside or not branch.body or fate is None:
+        return True
+    body = body_of(list(branch.body), fate.old.outside)
+    total = sum(line.weight for line in body.lines)
+    left = heir.body.keys + comparison.spare_keys
+    return sum(line.weight for line in body.lines if left[line.key]) >= FEW * total
+
+
+@once
+def _times(project: Project) -> Counter[str]:
+    """How often the code of a project has each text, in lower case."""
+    times: Counter[str] = Counter()
+    for text, places in project.strings.items():
+        times[text.lower()] += len(places)
+    return times
+
+
+@once
+def _lower_texts(project: Project) -> frozenset[str]:
+    return frozenset(text.lower() for text in texts(project))
+
+
+def names_in(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 CHECK = Check("removed-symbol", "Omission", "method implemented", _run)

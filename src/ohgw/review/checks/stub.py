@@ -10,7 +10,7 @@ from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding, Severity
 from ohgw.review.likeness import FUNCTIONS
 from ohgw.review.memo import once
-from ohgw.review.preservation import ENOUGH, Fate, found
+from ohgw.review.preservation import ENOUGH, Piece, found
 from ohgw.review.project import Definition, Module, Project, dotted
 from ohgw.review.uses import uses
 
@@ -80,7 +80,7 @@ class _Stub:
 
 def _run(check: Check, context: Context) -> Iterator[Finding]:
     comparison = context.comparison
-    elders = {f.new.definition: f for f in comparison.fates if f.new} if comparison else {}
+    elders = {f.new.definition: f.old for f in comparison.fates if f.new} if comparison else {}
     for module in context.derived.parsed():
         if _TESTS.search(module.path):
             continue
@@ -88,9 +88,9 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
             stub = stub_of(definition)
             if stub is None:
                 continue
-            elder = elders.get(definition)
-            if elder is not None and comparison and stub_of(elder.old.definition) is None:
-                if elder.old.body.lines and found(elder.old.body, comparison)[0] < ENOUGH:
+            elder = elders.get(definition) or _inner_elder(context, definition)
+            if elder is not None and comparison and stub_of(elder.definition) is None:
+                if elder.body.lines and found(elder.body, comparison)[0] < ENOUGH:
                     yield _lost(check, context, stub, elder)
                     continue
             if stub.kind != "none":
@@ -125,15 +125,22 @@ def stub_of(definition: Definition) -> _Stub | None:
     return None
 
 
-def _lost(check: Check, context: Context, stub: _Stub, elder: Fate) -> Finding:
+def _inner_elder(context: Context, definition: Definition) -> Piece | None:
+    """The base's function of the same name in the same place, for functions inside functions."""
+    module = context.base.modules.get(definition.module.path) if context.base else None
+    found = module.definitions.get(definition.name) if module is not None else None
+    return Piece(found, frozenset()) if found is not None and not found.is_class else None
+
+
+def _lost(check: Check, context: Context, stub: _Stub, elder: Piece) -> Finding:
     base, derived = context.base, context.derived
     assert base is not None
     return check.finding(
         "error",
-        [derived.at(stub.module.path), base.at(elder.old.module.path)],
-        [stub.line, elder.old.definition.line],
+        [derived.at(stub.module.path), base.at(elder.module.path)],
+        [stub.line, elder.definition.line],
         f"{stub.definition.name} {stub.does}, where the base has a body of "
-        f"{len(elder.old.body.lines)} statements; what it did is lost.",
+        f"{len(elder.body.lines)} statements; what it did is lost.",
         evidence=stub.module.source(stub.line),
         fix="Bring the body back, or write what replaces it.",
     )
@@ -154,6 +161,8 @@ def _never_written(check: Check, project: Project, stub: _Stub) -> Iterator[Find
         severity = "error"
     elif _is_meant_empty(stub):
         return
+    elif _is_inner(stub):
+        severity = "warning"  # something that the function gives away, perhaps for nothing to do
     elif mentioned and not _opts_out(project, stub):
         severity = "error"
     after = " although the code calls it" if mentioned else ""
@@ -277,11 +286,14 @@ def _is_meant_empty(stub: _Stub) -> bool:
         return True
     if owner is not None and _NULL_CLASS.search(owner.node.name):
         return True
-    if "." in definition.name and owner is None:
-        return True  # inside a function: a callback that the function gives away
     end = definition.node.end_lineno or definition.line
     said = " ".join(stub.module.source(n) for n in range(definition.line, end + 1))
     return bool(_MEANT.search(said.partition(")")[2]))
+
+
+def _is_inner(stub: _Stub) -> bool:
+    """Whether a function is inside another function."""
+    return "." in stub.definition.name and _owner(stub.definition) is None
 
 
 def _opts_out(project: Project, stub: _Stub) -> bool:

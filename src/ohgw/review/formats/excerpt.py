@@ -1,5 +1,8 @@
 """The lines of source around a finding."""
 
+from typing import Any
+
+from ohgw.review.findings import Review
 from ohgw.review.tree import Tree
 
 CONTEXT = 1  # lines before and after
@@ -14,9 +17,23 @@ def excerpt(trees: dict[str, Tree], place: str, line: int | None) -> list[tuple[
     if file is None or line is None or not 0 < line <= len(file.lines):
         return []
     numbers = range(max(1, line - CONTEXT), min(len(file.lines), line + CONTEXT) + 1)
-    return [(number, _printable(file.lines[number - 1])[:WIDTH]) for number in numbers]
+    return [(number, printable(file.lines[number - 1])[:WIDTH]) for number in numbers]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without what a terminal would act on: the text is not ours."""
     return "".join(c if c.isprintable() else " " for c in text.expandtabs(4))
+
+
+def harmless(review: Review) -> Review:
+    """The same review with every text as a terminal may show it: names of files are not ours."""
+    return Review.model_validate(_clean(review.model_dump()))
+
+
+def _clean(value: Any) -> Any:
+    """Recursion ends with the depth of a review, which is ours."""
+    if isinstance(value, str):
+        return "\n".join(printable(line) for line in value.split("\n"))
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    return [_clean(item) for item in value] if isinstance(value, list) else value

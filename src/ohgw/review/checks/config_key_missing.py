@@ -1,0 +1,239 @@
+"""Keys that the code reads and the configuration does not have, by whichever side renamed them."""
+
+import ast
+from collections.abc import Iterator
+
+from ohgw.review.checks.check import Check, Context
+from ohgw.review.findings import Finding
+from ohgw.review.flow import At, Flow, Splat, flow
+from ohgw.review.flow.lookups import Lookup, lookup, unconditional
+from ohgw.review.flow.values import Obj, Read
+from ohgw.review.mentions import alike, mentioned
+from ohgw.review.nodes import Node, configurations
+from ohgw.review.project import Project
+
+_FIX = "Use one name on both sides."
+
+
+def _run(check: Check, context: Context) -> Iterator[Finding]:
+    project = context.derived
+    answers = flow(project)
+    missing: dict[tuple[str, int, str], list[Lookup]] = {}
+    for read in sorted(answers.reads, key=_place):
+        if read.kind in ("in", "remove") or read.key in answers.record.written:
+            continue
+        if read.kind == "attribute":
+            yield from _option(check, project, answers, read)
+        found = lookup(answers, read)
+        if found is None or not found.certain:
+            continue
+        if read.optional:
+            yield from _renamed(check, context, answers, found)
+        elif unconditional(answers, read):
+            for node in _lacking(found)[:1]:
+                missing.setdefault((node.path, node.line, node.dotted), []).append(found)
+    for lookups in missing.values():
+        yield _missing(check, project, lookups)
+    for splat in answers.splats:
+        yield from _arguments(check, project, answers, splat)
+
+
+def _place(read: Read) -> tuple[str, int]:
+    return read.module.path, getattr(read.expr, "lineno", 1)
+
+
+def _lacking(found: Lookup) -> list[Node]:
+    """The mappings in which a key that is read without a default should stand."""
+    lacks = found.lacks
+    if found.has:
+        lacks = () if found.merged else tuple(n for n in lacks if _peer(n, found.has))
+    return _distinct(lacks)
+
+
+def _missing(check: Check, project: Project, lookups: list[Lookup]) -> Finding:
+    """Read without a default: the run stops there. One finding for one mapping."""
+    first = lookups[0]
+    read, places = first.read, _lacking(first)
+    _, line = _place(read)
+    where = places[0].dotted or "the top level"
+    known = ", ".join(str(key) for key in (places[0].children or {}))
+    others = sorted(
+        {f"{f.read.key!r} at {':'.join(map(str, _place(f.read)))}" for f in lookups[1:]}
+    )
+    return check.finding(
+        "error",
+        [project.at(read.module.path), *(project.at(node.path) for node in places[:5])],
+        [line, *(node.line for node in places[:5])],
+        f"{read.module.path} reads the key {read.key!r} without a default, and {where} of "
+        f"{places[0].path} does not have it: the run stops there.",
+        evidence=f"{read.module.source(line)}  # there: {known or 'nothing'}"
+        + (f"; also missing: {', '.join(others)}" if others else ""),
+        fix=_FIX,
+    )
+
+
+def _peer(node: Node, others: tuple[Node, ...]) -> bool:
+    """Whether a mapping stands where the others stand: same keys above it, lists apart."""
+    pattern = _pattern(node)
+    return any(_pattern(other) == pattern for other in others)
+
+
+def _pattern(node: Node) -> tuple[object, ...]:
+    route: list[object] = []
+    current = node
+    while current.parent is not None:
+        alike_siblings = current.parent.key_kind is int or all(
+            child.key_kind is str for child in (current.parent.children or {}).values()
+        )
+        route.append("*" if alike_siblings else current.key)
+        current = current.parent
+    return (node.path.rpartition("/")[0], *reversed(route))
+
+
+def _distinct(nodes: tuple[Node, ...]) -> list[Node]:
+    """Each mapping once, in order."""
+    unique = {(node.path, node.line, node.key): node for node in reversed(nodes)}
+    return sorted(unique.values(), key=lambda node: (node.path, node.line))
+
+
+def _renamed(check: Check, context: Context, answers: Flow, found: Lookup) -> Iterator[Finding]:
+    """Read with a default, while the configuration says it by another name, which nothing reads."""
+    read, project = found.read, context.derived
+    if found.has and found.merged:
+        return
+    for node in _distinct(found.lacks):
+        for key, child in (node.children or {}).items():
+            if child.origin in answers.read_nodes or mentioned(project, str(key)):
+                continue
+            if any(_peer(node, (other,)) and other.child(key) is not None for other in found.has):
+                continue
+            if not alike(read.key, str(key)) and not any(
+                _but_for(node, other, str(key), read.key)
+                for other in [*found.has, *_of_base(context, node)]
+            ):
+                continue
+            line = getattr(read.expr, "lineno", 1)
+            yield check.finding(
+                "error",
+                [project.at(child.path), project.at(read.module.path)],
+                [child.line, line],
+                f"{child.path} sets {key!r}, which no code reads, while {read.module.path} reads "
+                f"{read.key!r} with a default: the setting is ignored without a word.",
+                evidence=read.module.source(line)[:300],
+                fix=_FIX,
+            )
+            return
+
+
+def _but_for(node: Node, other: Node, key: str, wanted: str) -> bool:
+    """Whether two mappings have the same keys, but for `key` here and `wanted` there."""
+    mine = {str(name) for name in node.children or {}}
+    theirs = {str(name) for name in other.children or {}}
+    return mine - {key} == theirs - {wanted} and wanted in theirs and key not in theirs
+
+
+def _of_base(context: Context, node: Node) -> list[Node]:
+    """Mappings of this name in the base's configuration."""
+    if context.base is None or not isinstance(node.key, str):
+        return []
+    return [
+        other
+        for root in configurations(context.base)
+        for other in root.walk()
+        if other.children and other.key == node.key
+    ]
+
+
+def _option(check: Check, project: Project, answers: Flow, read: Read) -> Iterator[Finding]:
+    """An option that the command line does not have."""
+    spaces = [item for item in read.bases if isinstance(item, Obj) and item.kind == "namespace"]
+    if not spaces or len(spaces) != len(read.bases) or read.key.startswith("_"):
+        return
+    known = [set(answers.solver.heap.keys(item.site)) for item in spaces]
+    if any(read.key in keys or keys & {"*", "**"} for keys in known):
+        return
+    line = getattr(read.expr, "lineno", 1)
+    yield check.finding(
+        "error",
+        project.at(read.module.path),
+        line,
+        f"{read.module.path} reads the option {read.key!r}, which the command line does not "
+        "define: the run stops there.",
+        evidence=f"{read.module.source(line)}  # defined: {', '.join(map(str, sorted(known[0])))}",
+        fix=_FIX,
+    )
+
+
+def _arguments(check: Check, project: Project, answers: Flow, splat: Splat) -> Iterator[Finding]:
+    """`F(**part)` for a function or class of the project: its keys have to be parameters."""
+    if splat.callee is None:
+        return
+    signature = _signature(answers, splat)
+    if signature is None:
+        return
+    required, accepted = signature
+    parts = [item for item in splat.parts if isinstance(item, At)]
+    if len(parts) != len(splat.parts) or any(part.loose for part in parts):
+        return
+    for node in _distinct(tuple(part.node for part in parts)):
+        if node.children is None or node.key_kind is int:
+            continue
+        keys = {str(key) for key in node.children}
+        removed = _removed(answers, node)
+        added = {str(key) for key in answers.solver.heap.keys(node)}
+        for key in sorted(keys - accepted - removed):
+            child = node.children[key]
+            yield check.finding(
+                "error",
+                [project.at(child.path), project.at(splat.module.path)],
+                [child.line, splat.call.lineno],
+                f"{child.path} sets {key!r}, which {splat.callee.name} takes no argument for: the "
+                "run stops there.",
+                evidence=f"{splat.module.source(splat.call.lineno)}"
+                f"  # takes: {', '.join(sorted(accepted))}"[:300],
+                fix=_FIX,
+            )
+        missing = required - (keys - removed) - added
+        if missing and not added & {"*", "**"}:
+            yield check.finding(
+                "error",
+                [project.at(splat.module.path), project.at(node.path)],
+                [splat.call.lineno, node.line],
+                f"{splat.callee.name} needs {', '.join(sorted(missing))}, which "
+                f"{node.dotted or 'the top level'} of {node.path} does not have: the run stops "
+                "there.",
+                evidence=splat.module.source(splat.call.lineno)[:300],
+                fix=_FIX,
+            )
+
+
+def _removed(answers: Flow, node: Node) -> set[str]:
+    """Keys that the code takes out of a mapping before it hands it on."""
+    return {
+        read.key
+        for read in answers.reads
+        if read.kind == "remove"
+        and any(isinstance(item, At) and item.node.origin is node.origin for item in read.bases)
+    }
+
+
+def _signature(answers: Flow, splat: Splat) -> tuple[set[str], set[str]] | None:
+    """(needed from the mapping, accepted) of a callee; None where it takes anything."""
+    from ohgw.review.flow.binding import signature
+
+    if splat.callee is None:
+        return None
+    given = {keyword.arg for keyword in splat.call.keywords if keyword.arg}
+    if sum(keyword.arg is None for keyword in splat.call.keywords) != 1:
+        return None
+    if any(isinstance(argument, ast.Starred) for argument in splat.call.args):
+        return None
+    found = signature(answers.solver, splat.callee)
+    if found is None:
+        return None
+    names, required = found
+    positional = set(names[: len(splat.call.args)])
+    return required - given - positional, set(names) - given - positional
+
+
+CHECK = Check("config-key-missing", "Configuration", "configurations compose", _run)

@@ -1,0 +1,227 @@
+"""Branches on a value of the configuration: which values they know, and what becomes of others."""
+
+import ast
+from dataclasses import dataclass
+
+from ohgw.review.flow.reads import Flow, flow
+from ohgw.review.flow.uses import Use, constants, keys_of_registry, uses
+from ohgw.review.memo import once
+from ohgw.review.nodes import Node
+from ohgw.review.project import Module, Project
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One question that code asks of a value."""
+
+    use: Use
+    known: frozenset[str]  # the values it tells apart, in lower case
+    refuses: bool  # whether any other value raises
+    certain: bool  # False where the question cannot be understood
+    line: int
+
+
+@once
+def _cache(project: Project) -> dict[int, list[Branch]]:
+    return {}
+
+
+def branches_on(project: Project, leaf: Node) -> list[Branch]:
+    """Every question asked of a scalar: if-chains, match statements, registries."""
+    known = _cache(project)
+    key = id(leaf.origin)
+    if key not in known:
+        answers = flow(project)
+        known[key] = [
+            _branch(answers, use, leaf)
+            for use in uses(answers, leaf)
+            if use.kind in ("test", "registry")
+        ]
+    return known[key]
+
+
+def _branch(answers: Flow, use: Use, leaf: Node) -> Branch:
+    module, expr = use.module, use.expr
+    line = getattr(expr, "lineno", 1)
+    if use.kind == "registry":
+        return _registry(answers, use, line)
+    test = module.parents.get(expr)
+    if isinstance(test, ast.Match):
+        return _match(use, test, line)
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        return Branch(use, frozenset(), False, False, line)
+    other = test.comparators[0] if test.left is expr else test.left
+    values = [value for value in constants(other) if isinstance(value, str)]
+    operator = test.ops[0]
+    contained = isinstance(operator, ast.In | ast.NotIn)
+    display = isinstance(other, ast.Tuple | ast.List | ast.Set | ast.Dict)
+    if contained and test.left is expr and not display:
+        keys = keys_of_registry(answers, other) if isinstance(other, ast.expr) else None
+        if keys is None:
+            return Branch(use, frozenset(), False, False, line)
+        values = keys
+    elif not values or (contained and test.left is not expr):
+        return Branch(use, frozenset(), False, False, line)
+    statement = _statement(module, test)
+    known, refuses, certain = _chain(answers, module, statement, leaf)
+    if isinstance(operator, ast.NotEq | ast.NotIn):
+        refuses = isinstance(statement, ast.If) and _raises(statement.body)
+    return Branch(use, _lower(values) | known, refuses, certain, line)
+
+
+def _lower(values: list[str]) -> frozenset[str]:
+    return frozenset(value.lower() for value in values)
+
+
+def _registry(answers: Flow, use: Use, line: int) -> Branch:
+    parent = use.module.parents.get(use.expr)
+    base: ast.expr | None = None
+    refuses = False
+    if isinstance(parent, ast.Subscript):
+        base, refuses = parent.value, True
+    elif isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute):
+        base = parent.func.value
+    keys = keys_of_registry(answers, base) if base is not None else None
+    if keys is None:
+        return Branch(use, frozenset(), False, False, line)
+    return Branch(use, _lower(keys), refuses, True, line)
+
+
+def _match(use: Use, node: ast.Match, line: int) -> Branch:
+    known: list[str] = []
+    refuses, certain = False, True
+    for case in node.cases:
+        values = [v for v in constants(case.pattern) if isinstance(v, str)]
+        known += values
+        if isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None:
+            refuses = _raises(case.body)
+        elif not values:
+            certain = False
+    return Branch(use, _lower(known), refuses, certain, line)
+
+
+def _statement(module: Module, node: ast.AST) -> ast.AST | None:
+    """The statement (or conditional expression) whose test a comparison is."""
+    current = module.parents.get(node)
+    while current is not None and not isinstance(current, ast.stmt | ast.IfExp):
+        current = module.parents.get(current)
+    return current
+
+
+def _chain(
+    answers: Flow, module: Module, statement: ast.AST | None, leaf: Node
+) -> tuple[frozenset[str], bool, bool]:
+    """What a whole if-elif chain and the ifs beside it know; whether they refuse the rest."""
+    if not isinstance(statement, ast.If):
+        return frozenset(), False, True
+    top: ast.If = statement
+    while isinstance(parent := module.parents.get(top), ast.If) and parent.orelse == [top]:
+        top = parent
+    block = _block(module, top)
+    chains = [top]
+    for other in block:
+        if isinstance(other, ast.If) and other is not top and _asks(answers, other.test, leaf):
+            chains.append(other)
+    known: set[str] = set()
+    refuses, certain = False, True
+    for chain in chains:
+        current = chain
+        while True:
+            found, sure = _values(answers, current.test, leaf)
+            known |= found
+            certain = certain and sure
+            following = current.orelse
+            if len(following) == 1 and isinstance(following[0], ast.If):
+                current = following[0]
+                continue
+            if following:
+                refuses = refuses or (chain is top and _raises(following))
+            break
+    if not refuses and all(_leaves(chain) for chain in chains):
+        last = max((block.index(chain) for chain in chains if chain in block), default=-1)
+        refuses = _raises(block[last + 1 : last + 2])
+    return frozenset(known), refuses, certain
+
+
+def _block(module: Module, node: ast.stmt) -> list[ast.stmt]:
+    """The statements beside one."""
+    parent = module.parents.get(node)
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(parent, name, None)
+        if isinstance(block, list) and node in block:
+            return block
+    return [node]
+
+
+def _asks(answers: Flow, test: ast.AST, leaf: Node) -> bool:
+    return any(
+        part.origin is leaf.origin for item in ast.walk(test) for part in answers.parts(item)
+    )
+
+
+def _values(answers: Flow, test: ast.expr, leaf: Node) -> tuple[set[str], bool]:
+    """The strings that a test compares the value with; whether that is all it asks of it."""
+    if not _asks(answers, test, leaf):
+        return set(), True  # asks something else: the value's own branches stand elsewhere
+    found: set[str] = set()
+    sure = True
+    for item in ast.walk(test):
+        if isinstance(item, ast.Compare) and _asks(answers, item, leaf):
+            found |= {v.lower() for v in constants(item) if isinstance(v, str)}
+            for other in item.comparators:
+                if isinstance(other, ast.Name | ast.Attribute):
+                    keys = keys_of_registry(answers, other)
+                    sure = sure and keys is not None
+                    found |= {key.lower() for key in keys or ()}
+        elif isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute):
+            if item.func.attr in ("startswith", "endswith", "find", "match", "search", "count"):
+                sure = False
+    return found, sure
+
+
+def _raises(body: list[ast.stmt]) -> bool:
+    return bool(body) and isinstance(body[-1], ast.Raise)
+
+
+def _leaves(node: ast.If) -> bool:
+    """Whether every body of an if-chain leaves the function or the loop."""
+    current: ast.If | None = node
+    while current is not None:
+        if not isinstance(current.body[-1], ast.Return | ast.Raise | ast.Continue | ast.Break):
+            return False
+        following = current.orelse
+        current = following[0] if following and isinstance(following[0], ast.If) else None
+    return True
+
+
+def guarded(answers: Flow, module: Module, node: ast.AST, depth: int = 0) -> bool:
+    """Whether code runs only where some configuration says so.
+
+    An `if` on one stands above it, or above every call of its function.
+    """
+    child, current = node, module.parents.get(node)
+    while current is not None:
+        if isinstance(current, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            calls = answers.callers.get(current, [])
+            return (
+                bool(calls)
+                and depth < 5
+                and all(
+                    chosen
+                    or (own := answers.module_of.get(call)) is None
+                    or guarded(answers, own, call, depth + 1)
+                    for call, chosen in calls
+                )
+            )
+        if isinstance(current, ast.If | ast.IfExp) and child is not current.test:
+            of_chain = (
+                isinstance(current, ast.If)
+                and current.orelse == [child]
+                and isinstance(child, ast.If)
+            )
+            if not of_chain and any(answers.parts(i) for i in ast.walk(current.test)):
+                return True
+        if isinstance(current, ast.Try | ast.ExceptHandler | ast.match_case):
+            return True
+        child, current = current, module.parents.get(current)
+    return False
