@@ -9,9 +9,7 @@ LOADING = frozenset(
     "load loads read open download fetch dataset datasets data loader loaders loadtxt csv parquet "
     "image images imagefolder corpus wikitext cifar10 cifar100 mnist imagenet".split()
 )
-WORK = frozenset(
-    "train fit evaluate eval validate test finetune experiment trainer launch".split()
-)
+WORK = frozenset("train fit evaluate eval validate test finetune experiment trainer launch".split())
 _BROAD = frozenset("Exception BaseException".split())
 _ENDS = frozenset("exit _exit abort fail skip sys_exit".split())
 
@@ -49,6 +47,6 @@ def is_import(handler: ast.ExceptHandler) -> bool:
 def stops(body: Iterable[ast.AST]) -> bool:
     """Whether the code raises or ends the process."""
     return any(
-        isinstance(node, ast.Raise) or isinstance(node, ast.Call) and called(node) in _ENDS
+        isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and called(node) in _ENDS)
         for node in walk(body)
     )

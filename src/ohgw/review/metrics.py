@@ -6,6 +6,7 @@ A name is read by its head: `val_loss` is a loss, `loss_fn` and `loss_weight` ar
 import ast
 import re
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 from ohgw.review.project import Module, dotted
@@ -56,18 +57,18 @@ _SPLITS: dict[str, Split] = {
 # Words that may stand around the head without changing what is measured.
 _TRAILING = frozenset(
     "mean avg average macro micro weighted best final last value val valid validation dev test "
-    "train training score scores rate top top1 top5 top3 epoch percent pct now current cur curr new "
-    "history curve list arr array per class all overall total sum tensor item k n 1 5 3 10 0 2 "
+    "train training score scores rate top top1 top5 top3 epoch percent pct now current cur curr "
+    "new history curve list arr array per class all overall total sum tensor item k n 1 5 3 10 0 2 "
     "rank res result metric meter".split()
 )
 # Words that make another thing of it, wherever they stand.
 _OTHER = frozenset(
     "neg negative minus inverse inverted drop gap delta diff difference improvement gain weight "
-    "weights coef coefficient lambda scale scaler fn func function criterion type name key threshold "
-    "target std stderr var variance ci bar tolerance tol min max worst rel relative ratio log margin "
-    "patience mode bound limit reduction mask grad exp ema decay correct prev previous old baseline "
-    "chance random paper reported reference expected goal handler msg message code flag "
-    "prefix path file dir color title label labels xlabel ylabel fig ax plot id counter count num "
+    "weights coef coefficient lambda scale scaler fn func function criterion type name key "
+    "threshold target std stderr var variance ci bar tolerance tol min max worst rel relative "
+    "ratio log margin patience mode bound limit reduction mask grad exp ema decay correct prev "
+    "previous old baseline chance random paper reported reference expected goal handler msg "
+    "message code flag prefix path file dir color title label labels xlabel ylabel fig ax plot id counter count num "
     "every interval freq at step steps time".split()
 )
 
@@ -84,7 +85,7 @@ def words(name: str) -> tuple[str, ...]:
 def quantity(name: str) -> tuple[str, bool] | None:
     """(what is measured, whether higher is better); None where the name says neither."""
     parts = list(words(name))
-    joined = [f"{a}{b}" for a, b in zip(parts, parts[1:], strict=False)]
+    joined = [f"{a}{b}" for a, b in pairwise(parts)]
     if not parts or _OTHER.intersection(parts):
         return None
     for k in range(len(parts) - 1, -1, -1):
@@ -100,7 +101,10 @@ def quantity(name: str) -> tuple[str, bool] | None:
 @lru_cache(maxsize=20_000)
 def split_of(name: str) -> Split | None:
     """The one split that a name speaks of; None for none or several."""
-    found = {_SPLITS[word] for word in words(name) if word in _SPLITS}
+    parts = list(words(name))
+    if len(parts) > 1 and parts[-1] == "val":
+        parts.pop()  # loss_val is the value of a loss
+    found = {_SPLITS[word] for word in parts if word in _SPLITS}
     return found.pop() if len(found) == 1 else None
 
 
@@ -217,3 +221,10 @@ def is_test_module(module: Module) -> bool:
         or stem.endswith("_test")
         or stem == "conftest"
     )
+
+
+def number_like(value: object) -> bool:
+    """A number, or several."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -280,7 +280,8 @@ _COMMON = frozenset(
     torch numpy scipy pandas matplotlib seaborn transformers datasets timm requests optuna
     xgboost lightgbm catboost peft diffusers evaluate accelerate tokenizers torchmetrics numba
     psutil joblib networkx sympy sentencepiece regex pydantic click typer fire rich loguru pytest
-    plotly altair bokeh polars dask h5py cloudpickle dill gensim spacy torchtext cupy boto3 flask fastapi
+    plotly altair bokeh polars dask h5py cloudpickle dill gensim spacy torchtext cupy boto3
+    flask fastapi
     """.split()
 )
 

@@ -19,6 +19,7 @@ from ohgw.review.checks import (
     metric_direction,
     metric_swapped,
     missing_import,
+    non_finite_json,
     pipe_deadlock,
     placeholder,
     printed_pass,
@@ -26,6 +27,7 @@ from ohgw.review.checks import (
     removed_symbol,
     repair_drift,
     replicates,
+    results_without_run,
     scheduler_absent,
     seed_ignored,
     shadowed_import,
@@ -90,4 +92,6 @@ CHECKS: tuple[Check, ...] = (
     shadowed_import.CHECK,
     undefined_name.CHECK,
     wrong_call.CHECK,
+    results_without_run.CHECK,
+    non_finite_json.CHECK,
 )

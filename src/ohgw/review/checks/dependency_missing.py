@@ -37,6 +37,8 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
         if any(provides(name, found.name) for name in declared.names):
             continue
         usual = distributions(found.name)[0]
+        if usual in _COMMON_FREIGHT and brought_by(found.name, declared.names):
+            continue  # it is there: nobody who declares pandas is surprised to find numpy
         dropped = [name for name in before if provides(name, found.name)]
         severity, why = _verdict(found, declared, dropped, found.name in known_before)
         yield check.finding(
@@ -83,7 +85,7 @@ def _verdict(
     carrier = brought_by(found.name, declared.names)
     if found.optional:
         return "note", "the code does without it where it is absent"
-    if dropped and not (carrier and dropped[0] in _COMMON_FREIGHT):
+    if dropped:
         return "error", f"the base declares {dropped[0]}, and it was dropped"
     if carrier:
         return "warning", f"it is there only as long as {carrier} brings it"

@@ -23,16 +23,17 @@ _EXCUSED = frozenset(
     "baseline baselines paper reported published reference references expected chance default "
     "defaults config cfg configs params hparams hyperparameters settings tolerance tol atol rtol "
     "bound bounds limit limits goal goals lambda lambdas grid choices space literature sota human "
-    "prior priors range ranges initial init args schema example examples parser order priority".split()
+    "prior priors range ranges initial init args schema "
+    "example examples parser order priority".split()
 )
 _HOLDERS = frozenset(
-    "result results metric metrics score scores summary report stats record records row rows output "
-    "outputs log logs history final evaluation eval".split()
+    "result results metric metrics score scores summary report stats record records row rows "
+    "output outputs log logs history final evaluation eval".split()
 )
 _SINKS = frozenset("dump dumps log append update save write record extend add_scalar".split())
 _MADE = frozenset(
-    "random rand randn randint uniform normal normalvariate gauss beta exp sqrt log log1p tanh sin cos "
-    "min max round float abs item clip standard_normal triangular choice power pow".split()
+    "random rand randn randint uniform normal normalvariate gauss beta exp sqrt log log1p tanh sin "
+    "cos min max round float abs item clip standard_normal triangular choice power pow".split()
 )
 _COUNTERS = frozenset("epoch epochs step steps i t k n num total seed max".split())
 _SOURCES = frozenset("random np numpy torch math rng generator gen".split())
@@ -80,10 +81,13 @@ def _of(module: Module) -> Iterator[tuple[int, str]]:
             function = enclosing(module, node)
             name = getattr(function, "name", "")
             if quantity(name.removeprefix("compute_").removeprefix("get_")) and not _excused(name):
-                value = number(node.value)
+                known = number(node.value)
                 alone = not _is_guarded(module, node)
-                if alone and (made_up(node.value) or (value is not None and _telling(value))):
-                    yield node.lineno, f"{name} returns {_shown(node.value)}, which nothing measured."
+                if alone and (made_up(node.value) or (known is not None and _telling(known))):
+                    yield (
+                        node.lineno,
+                        f"{name} returns {_shown(node.value)}, which nothing measured.",
+                    )
 
 
 def _stored(module: Module, key: object, value: ast.expr) -> Iterator[tuple[int, str]]:
@@ -118,7 +122,9 @@ def _named(module: Module, name: str, node: ast.Assign) -> Iterator[tuple[int, s
         if isinstance(inner, ast.Name) and inner.id == name:
             if not isinstance(inner.ctx, ast.Load):
                 bound += 1
-            elif not any(isinstance(up, ast.Compare | ast.Assert) for up in above(module, inner)[:2]):
+            elif not any(
+                isinstance(up, ast.Compare | ast.Assert) for up in above(module, inner)[:2]
+            ):
                 used += 1
     if bound == 1 and used:
         yield node.lineno, f"{name} is {known:g}, a number written into the code."
@@ -151,7 +157,9 @@ def made_up(value: ast.AST) -> bool:
         ):  # fmt: skip
             return False
     functions = {
-        n.func.id for n in ast.walk(value) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        n.func.id
+        for n in ast.walk(value)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
     }
     data = {n for n in names - functions - _SOURCES if not set(words(n)) <= _COUNTERS}
     drawn = calls & {

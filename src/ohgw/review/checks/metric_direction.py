@@ -239,7 +239,8 @@ def _modes(module: Module, node: ast.Call) -> Iterator[tuple[int, str]]:
         if greater != measured[1]:
             yield (
                 getattr(keyword(node, "greater_is_better"), "lineno", line),
-                f"greater_is_better={greater} for {best}, of which {_better(measured[1])} is better.",
+                f"greater_is_better={greater} for {best}, of which {_better(measured[1])} is "
+                "better.",
             )
 
 

@@ -142,8 +142,8 @@ def _unpacked(
         if len(shape) != len(labels):
             return
         wanted = [quantity(label) for label in labels]
-        for one, two, label in zip(wanted, shape, labels, strict=True):
-            if one and two and _contradicts(one, two):
+        for own, two, label in zip(wanted, shape, labels, strict=True):
+            if own and two and _contradicts(own, two):
                 yield (
                     target.lineno,
                     f"{label} is given the {two[0]} that {definition.name} returns in its place.",

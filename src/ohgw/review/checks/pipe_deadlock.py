@@ -8,7 +8,9 @@ from ohgw.review.findings import Finding
 from ohgw.review.metrics import called, enclosing, keyword, name_of
 from ohgw.review.project import Module, dotted
 
-_SAFE = frozenset("Thread select selectors DefaultSelector poll_pipes gather create_task submit".split())
+_SAFE = frozenset(
+    "Thread select selectors DefaultSelector poll_pipes gather create_task submit".split()
+)
 _WAITS = frozenset("wait poll".split())
 
 
@@ -22,8 +24,8 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
                 line,
                 message,
                 evidence=module.source(line),
-                fix="Send stderr to stdout (stderr=subprocess.STDOUT), read each pipe in a thread of "
-                "its own, or use communicate().",
+                fix="Send stderr to stdout (stderr=subprocess.STDOUT), read each pipe in a thread "
+                "of its own, or use communicate().",
             )
 
 
@@ -38,7 +40,10 @@ def _of(module: Module) -> Iterator[tuple[int, str]]:
         if not out and not err:
             continue
         if name != "Popen":
-            yield node.lineno, f"subprocess.{name} never reads its pipe: a child that fills it hangs."
+            yield (
+                node.lineno,
+                f"subprocess.{name} never reads its pipe: a child that fills it hangs.",
+            )
             continue
         parent = module.parents.get(node)
         if isinstance(parent, ast.Assign):
@@ -81,7 +86,10 @@ def _judge(
         other = "stderr" if one == "stdout" else "stdout"
         yield line, f"Nothing reads {other}: a child that writes more than a pipe holds hangs."
     elif waits and (not reads or min(waits) < min(reads.values())):
-        yield min(waits), "The process is waited for before its pipe is read: a full pipe hangs both."
+        yield (
+            min(waits),
+            "The process is waited for before its pipe is read: a full pipe hangs both.",
+        )
 
 
 def _is_test(scope: ast.AST, node: ast.Attribute) -> bool:

@@ -51,7 +51,7 @@ def _of(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def _text(node: ast.expr) -> str:
-    """What is printed whatever happens: constants, the fixed parts of an f-string, a dict's values."""
+    """What is printed whatever happens: constants, fixed parts of f-strings, a dict's values."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):

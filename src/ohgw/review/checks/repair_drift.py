@@ -15,8 +15,8 @@ from ohgw.review.project import Project, constant
 from ohgw.review.runs import runs
 
 _CORE = frozenset(
-    "backward grad step hypergrad gradient loss train fit optimizer scheduler warm start adapt update "
-    "sample search promote rung forward penalty regularizer method".split()
+    "backward grad step hypergrad gradient loss train fit optimizer scheduler warm start adapt "
+    "update sample search promote rung forward penalty regularizer method".split()
 )
 _DIFFERENTIATES = frozenset("backward grad vjp jvp hvp jacobian hessian value_and_grad".split())
 _CORRUPTED = re.compile(r"corrupt|(?:cifar|imagenet|mnist|stl)[-_]?\d*[-_]?c\b|nois(?:y|e)", re.I)
@@ -254,7 +254,12 @@ def _is_smoke(root: Node) -> bool:
 def _tests(before: Project, after: Project) -> Iterator[Drift]:
     for module in before.parsed():
         if is_test_module(module) and module.path not in after.modules:
-            yield "warning", before.at(module.path), 1, f"The repair removed the tests {module.path}."
+            yield (
+                "warning",
+                before.at(module.path),
+                1,
+                f"The repair removed the tests {module.path}.",
+            )
 
 
 CHECK = Check("repair-drift", "Repair Drift", "method implemented", _run)

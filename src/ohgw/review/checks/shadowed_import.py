@@ -1,8 +1,10 @@
 """Imports that the module's own definition of the same name puts out of reach."""
 
 import ast
+import re
 from collections.abc import Iterator
 
+from ohgw.review.bindings import own_scope
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding, Severity
 from ohgw.review.project import Definition, Module, Project, dotted
@@ -18,10 +20,11 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
     for module in project.parsed():
         imported: dict[str, ast.Import | ast.ImportFrom] = {}
         for statement in module.tree.body if module.tree else []:
-            if isinstance(statement, ast.Import | ast.ImportFrom):
-                for alias in statement.names:
-                    imported[alias.asname or alias.name.partition(".")[0]] = statement
-                continue
+            guarded = statement.body if isinstance(statement, ast.Try) else [statement]
+            for inner in guarded:
+                if isinstance(inner, ast.Import | ast.ImportFrom):
+                    for alias in inner.names:
+                        imported[alias.asname or alias.name.partition(".")[0]] = inner
             name = _defines(statement)
             origin = imported.pop(name, None) if name else None
             if origin is None or _uses(statement, name):
@@ -70,9 +73,9 @@ def _between(module: Module, name: str, origin: ast.stmt, own: ast.stmt) -> bool
     """Whether the import is used at module level before it is overwritten."""
     for statement in module.tree.body if module.tree else []:
         if origin.lineno < statement.lineno < own.lineno:
-            if isinstance(statement, (*_FUNCTIONS, ast.Import, ast.ImportFrom)):
+            if isinstance(statement, (*_FUNCTIONS, ast.Import, ast.ImportFrom, ast.Try)):
                 continue
-            if any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(statement)):
+            if any(isinstance(n, ast.Name) and n.id == name for n in own_scope(statement)):
                 return True
     return False
 
@@ -111,6 +114,11 @@ def _verdict(
                         "error",
                         f"the call in line {use.lineno} is the import's, and it {problem}",
                     )
+                if _gives_text(parent, own):
+                    return "error", (
+                        f"line {use.lineno} gives the import's text where the definition takes a "
+                        "mapping"
+                    )
                 if use in inside and _is_certain(module, parent, own):
                     return "error", f"line {use.lineno} means the import and calls itself forever"
     return _of_tree(project, module, name, origin, definition)
@@ -128,6 +136,27 @@ def _of_tree(
         if source is not None and source is not module and name in source.definitions:
             return "error", f"what {source.path} defines is never used here"
     return "warning", "every use here is of the definition"
+
+
+def _gives_text(call: ast.Call, own: ast.stmt) -> bool:
+    """Whether the first argument is a text, and the definition's first one is a mapping."""
+    arguments = getattr(own, "args", None)
+    if not call.args or not isinstance(arguments, ast.arguments) or not arguments.args:
+        return False
+    given, first = call.args[0], arguments.args[0]
+    if not isinstance(given, ast.Constant) or not isinstance(given.value, str):
+        return False
+    if first.annotation is not None:
+        kind = re.split(r"[^\w.]", ast.unparse(first.annotation))[0].rpartition(".")[2]
+        return kind in ("Dict", "dict", "Mapping", "DictConfig", "Namespace")
+    return any(
+        isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == first.arg
+        and isinstance(node.slice, ast.Constant)
+        and isinstance(node.slice.value, str)
+        for node in ast.walk(own)
+    )
 
 
 def _is_call(parent: ast.AST | None, use: ast.Name) -> bool:

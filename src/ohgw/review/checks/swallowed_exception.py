@@ -68,9 +68,23 @@ def _keeps_account(handler: ast.ExceptHandler) -> bool:
         if isinstance(node, ast.Call) and called(node) in ("append", "add", "put", "set_exception"):
             return True
         if isinstance(node, ast.Assign):
-            names = {w for n in ast.walk(node) if isinstance(n, ast.Name | ast.Attribute | ast.Constant)
-                     for w in words(str(getattr(n, "id", getattr(n, "attr", getattr(n, "value", "")))))}  # fmt: skip
-            if names & {"error", "errors", "failed", "failure", "failures", "status", "e", "exc", "ok"}:
+            names = {
+                word
+                for n in ast.walk(node)
+                for name in ("id", "attr", "value")
+                for word in words(str(getattr(n, name, "")))
+            }
+            if names & {
+                "error",
+                "errors",
+                "failed",
+                "failure",
+                "failures",
+                "status",
+                "e",
+                "exc",
+                "ok",
+            }:
                 return True
         if isinstance(node, ast.Return) and node.value is not None:
             if not isinstance(node.value, ast.Constant | ast.Dict | ast.List):

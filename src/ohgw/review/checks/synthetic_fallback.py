@@ -23,7 +23,9 @@ _MAKERS = frozenset(
     "make_classification make_regression make_blobs make_moons make_circles FakeData "
     "make_swiss_roll make_friedman1 make_gaussian_quantiles RandomDataset".split()
 )
-_HARMLESS = frozenset("dummy_input noise noises z latent latents jitter delay seed eps port idx index".split())
+_HARMLESS = frozenset(
+    "dummy_input noise noises z latent latents jitter delay seed eps port idx index".split()
+)
 _ASKS = frozenset("exists is_file isfile is_dir isdir available installed".split())
 
 

@@ -92,10 +92,10 @@ def _assigned(module: Module, target: ast.expr, value: ast.expr) -> Iterator[Fou
             yield from _given(module, label, value)
         return
     yield from _given(module, name_of(target), value)
-    label = set(words(name_of(target)))
-    if label & _GUESSES and not label & _EXCUSED and isinstance(target, ast.Name):
+    said = set(words(name_of(target)))
+    if said & _GUESSES and not said & _EXCUSED and isinstance(target, ast.Name):
         yield from _guessed(module, target.id, value)
-    if (label & _FEATURES or name_of(target).lower() in ("x", "x_test")) and isinstance(
+    if (said & _FEATURES or name_of(target).lower() in ("x", "x_test")) and isinstance(
         value, ast.Call
     ):
         yield from _joined(module, name_of(target), value)
@@ -130,7 +130,13 @@ def _given(module: Module, label: str, value: ast.expr) -> Iterator[Found]:
     if plain:
         yield from _loaded(module, label, what, value, used)
     elif used == {"train"} and verbs & _EVALUATES and not verbs & (_TRAINS | _FOLDS):
-        if quantity(label) or set(words(label)) & {"metrics", "results", "score", "scores", "stats"}:
+        if quantity(label) or set(words(label)) & {
+            "metrics",
+            "results",
+            "score",
+            "scores",
+            "stats",
+        }:
             yield (
                 "error", value.lineno,
                 f"{label} is measured on training data.",
@@ -152,14 +158,21 @@ def _loaded(
     first = value.args[0] if value.args else keyword(value, "dataset")
     source = name_of(first)
     if own & {"loader", "dataloader"} and used == {"train"} and _is_data(source):
-        if split_of(source) == "train" and not any(keyword(value, name) for name in ("sampler", "batch_sampler")):
+        if split_of(source) == "train" and not any(
+            keyword(value, name) for name in ("sampler", "batch_sampler")
+        ):
             yield (
                 "error", value.lineno,
                 f"{label} loads the training data.", fix,
             )  # fmt: skip
     flag = keyword(value, "train")
     if what == "test" and constant(flag) is True:
-        yield "error", value.lineno, f"{label} is made with train=True: it is the training set.", fix
+        yield (
+            "error",
+            value.lineno,
+            f"{label} is made with train=True: it is the training set.",
+            fix,
+        )
     split = keyword(value, "split")
     if constant(split) == "train" and value.args:
         for other in module.nodes:
@@ -240,7 +253,12 @@ def _looped(module: Module, node: ast.For) -> Iterator[Found]:
     while isinstance(source, ast.Call) and source.args:
         source = source.args[0]
     label = name_of(source)
-    if split_of(label) == "train" and set(words(label)) & {"loader", "dataloader", "dl", "iterator"}:
+    if split_of(label) == "train" and set(words(label)) & {
+        "loader",
+        "dataloader",
+        "dl",
+        "iterator",
+    }:
         taken = {a.arg for a in ast.walk(function) if isinstance(a, ast.arg)}
         if label not in taken and not any(isinstance(n, ast.For) for n in above(module, node)):
             yield (
@@ -285,7 +303,9 @@ def _guessed(module: Module, label: str, value: ast.expr) -> Iterator[Found]:
                  and isinstance(n.func, ast.Name)}  # fmt: skip
     modules = {"np", "torch", "F", "tf", "jnp", "pd", "numpy"}
     data = [name for name in names if name not in functions | modules]
-    strings = [n for n in ast.walk(value) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    strings = [
+        n for n in ast.walk(value) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]
     if not data or strings or any(not _is_label(name) for name in data):
         return
     if any(isinstance(n, ast.Compare | ast.Attribute) and not _plain_method(n)
@@ -344,7 +364,7 @@ def _selected(module: Module) -> Iterator[Found]:
         if tracking.keeps and split_of(name_of(tracking.value)) == "test" and tracking.name:
             yield (
                 "warning", tracking.line,
-                f"{name_of(tracking.value)} decides what is kept: the choice has seen the test data.",
+                f"{name_of(tracking.value)} decides what is kept: the choice has seen test data.",
                 "Choose by validation data and test once.",
             )  # fmt: skip
 

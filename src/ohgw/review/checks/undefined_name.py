@@ -83,12 +83,23 @@ def _is_expected(module: Module, node: ast.AST) -> bool:
             test = ast.dump(up.test)
             if any(word in test for word in ("version_info", "PY2", "PY3", "TYPE_CHECKING")):
                 return True
-        elif isinstance(up, ast.arg | ast.AnnAssign) and inner is up.annotation and lazy:
-            return True
+        elif isinstance(up, ast.arg | ast.AnnAssign) and inner is up.annotation:
+            if lazy or (isinstance(up, ast.AnnAssign) and _is_local(module, up)):
+                return True
         elif isinstance(up, ast.FunctionDef | ast.AsyncFunctionDef) and inner is up.returns:
             if lazy:
                 return True
         inner, up = up, module.parents.get(up)
+    return False
+
+
+def _is_local(module: Module, node: ast.AST) -> bool:
+    """Inside a function, where the annotation of a variable is never evaluated."""
+    up = module.parents.get(node)
+    while up is not None and not isinstance(up, ast.ClassDef):
+        if isinstance(up, ast.FunctionDef | ast.AsyncFunctionDef):
+            return True
+        up = module.parents.get(up)
     return False
 
 

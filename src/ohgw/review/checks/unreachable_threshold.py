@@ -14,7 +14,9 @@ from ohgw.review.nodes import Node, files
 from ohgw.review.project import Module, Project
 
 _GOAL = frozenset("threshold thresholds target goal".split())
-_FRACTIONS = frozenset("accuracy_score f1_score roc_auc_score balanced_accuracy_score score".split())
+_FRACTIONS = frozenset(
+    "accuracy_score f1_score roc_auc_score balanced_accuracy_score score".split()
+)
 
 Scale = Literal["fraction", "percent"]
 
@@ -44,7 +46,12 @@ def _configured(project: Project) -> Iterator[tuple[str, int, str, str]]:
             name = _without_goal(key) or _compared(project, leaf)
             problem = _problem(project, name, float(value)) if name else ""
             if problem:
-                yield leaf.path, leaf.line, f"{leaf.dotted} is {value}, {problem}.", f"{key}: {value}"
+                yield (
+                    leaf.path,
+                    leaf.line,
+                    f"{leaf.dotted} is {value}, {problem}.",
+                    f"{key}: {value}",
+                )
 
 
 def _without_goal(key: str) -> str:
@@ -88,7 +95,12 @@ def _written(project: Project) -> Iterator[tuple[str, int, str, str]]:
             problem = _problem(project, measured[0], value)
             if problem:
                 shown = module.source(node.lineno)
-                yield module.path, node.lineno, f"{name_of(other)} must reach {value:g}, {problem}.", shown
+                yield (
+                    module.path,
+                    node.lineno,
+                    f"{name_of(other)} must reach {value:g}, {problem}.",
+                    shown,
+                )
 
 
 def _problem(project: Project, name: str, value: float) -> str:
@@ -152,9 +164,9 @@ def _scale(value: ast.expr) -> Scale | None:
                 isinstance(n, ast.Compare) for n in ast.walk(node)
             )
             divides = divides or called(node) in _FRACTIONS or mean
-            hundred = hundred or (called(node) == "mul" and bool(
-                node.args and number(node.args[0]) == 100.0
-            ))
+            hundred = hundred or (
+                called(node) == "mul" and bool(node.args and number(node.args[0]) == 100.0)
+            )
     if hundred:
         return "percent"
     return "fraction" if divides else None

@@ -1,6 +1,7 @@
 """Workflow commands that GitHub turns into annotations beside the changed lines."""
 
 from ohgw.review.findings import Review
+from ohgw.review.formats.excerpt import harmless
 from ohgw.review.tree import Tree
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
@@ -8,6 +9,7 @@ _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 def as_github(review: Review, trees: dict[str, Tree]) -> str:
     """Places in the derived tree become annotations, others are named in the message."""
+    review = harmless(review)
     lines = []
     for finding in review.findings:
         properties = {"title": f"{finding.id} ({finding.criterion})"}

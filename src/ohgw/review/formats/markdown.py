@@ -1,7 +1,7 @@
 """Markdown, for a comment on a change or a page of a wiki."""
 
 from ohgw.review.findings import CANNOT_TELL, Finding, Review
-from ohgw.review.formats.excerpt import excerpt
+from ohgw.review.formats.excerpt import excerpt, harmless
 from ohgw.review.tree import Tree
 
 _SIGNS = {"passed": "✅", "failed": "❌", "not checked": "➖"}
@@ -9,6 +9,7 @@ _HEADINGS = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
 
 
 def as_markdown(review: Review, trees: dict[str, Tree]) -> str:
+    review = harmless(review)
     if review.is_experiment_code_ready:
         verdict = "ready"
     else:

@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ohgw.review.findings import CANNOT_TELL, Claim, Finding, Review
-from ohgw.review.formats.excerpt import excerpt
+from ohgw.review.formats.excerpt import excerpt, harmless
 from ohgw.review.tree import Tree
 
 _SIGNS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "not checked": ("·", "dim")}
@@ -22,6 +22,7 @@ _CLAIMS = {
 
 def as_text(review: Review, trees: dict[str, Tree]) -> str:
     """With colours where standard output is a terminal."""
+    review = harmless(review)
     outside = Console()
     console = Console(
         file=StringIO(),
