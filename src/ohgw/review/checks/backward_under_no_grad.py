@@ -20,7 +20,7 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
             backward = isinstance(node.func, ast.Attribute) and node.func.attr == "backward"
             if not backward and dotted(node.func) not in ("torch.autograd.grad", "autograd.grad"):
                 continue
-            where = _switched_off(module, node)
+            where = _switched_off(module, node) or (_lost_graph(module, node) if backward else "")
             if where:
                 yield check.finding(
                     "error",
@@ -30,6 +30,35 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
                     evidence=module.source(node.lineno),
                     fix="Move it out, or enable gradients around the forward pass and it.",
                 )
+
+
+def _lost_graph(module: Module, call: ast.Call) -> str:
+    """The switch under which the loss was computed, where every value of its name was."""
+    assert isinstance(call.func, ast.Attribute)
+    name, function = dotted(call.func.value), _function(module, call)
+    if not name or function is None:
+        return ""
+    values = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.NamedExpr)
+        and name in _targets(node)
+    ]
+    switches = [_switched_off(module, node) for node in values]
+    return f"{switches[0]}, where its loss was computed" if switches and all(switches) else ""
+
+
+def _targets(node: ast.AST) -> set[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return {dotted(part) for target in targets if target for part in ast.walk(target)}
+
+
+def _function(module: Module, node: ast.AST) -> ast.AST | None:
+    while node in module.parents:
+        node = module.parents[node]
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return node
+    return None
 
 
 def _switched_off(module: Module, node: ast.AST) -> str:
