@@ -15,6 +15,7 @@ from ohgw.schedulers._surrogates.expected_improvement import log_expected_improv
 from ohgw.schedulers._surrogates.improvement_per_cost import (
     Candidates,
     ImprovementPerCost,
+    best_resumed,
 )
 from ohgw.schedulers._surrogates.product_gp import (
     Likelihood,
@@ -129,7 +130,7 @@ def test_same_virtual_points():
     for record in ORACLE["augmentations"]:
         posterior = posterior_of(record)
         end = posterior.z[-1]
-        t = np.linspace(0.0, end[-1], 1001)
+        t = np.linspace(0.0, end[-1], 801)
         z = np.column_stack((np.tile(end[:-1], (len(t), 1)), t))
         picked = t[informative_epochs(posterior, z, record["most"], 15.0)]
         assert np.sort(picked) == pytest.approx(record["picked"], abs=2e-3)
@@ -178,6 +179,22 @@ def test_gradient_of_the_acquisition():
     for z in rng.random((5, 4)):
         by_differences = approx_fprime(z, lambda at: acquisition.of_new(at[None])[0][0], 1e-7)
         assert acquisition.of_new(z[None])[1][0] == pytest.approx(by_differences, rel=1e-4)
+
+
+def test_a_paused_trial_pays_for_what_is_left():
+    points, rng = some_points(), np.random.default_rng(2)
+    y, _ = points.targets(START)
+    posterior, x = Posterior(points.z, y, START, NOISE), rng.random((5, 3))
+    reached = np.array([9, 12, 20, 20, 26])
+    cost = np.append(0.0, np.cumsum(rng.uniform(1.0, 2.0, 27)))
+    acquisition = ImprovementPerCost(posterior, Epochs(9, 27), cost, incumbent=1.0)
+    choices = [(k, epoch) for k in range(5) for epoch in range(reached[k] + 1, 28)]
+    rows, epochs = np.array(choices).T
+    rest = np.log(cost[epochs] - cost[reached[rows]])
+    values = acquisition.values(x[rows], epochs) + np.log(cost[epochs]) - rest
+    row, epoch, value = best_resumed(acquisition, x, reached)
+    assert (row, epoch) == choices[int(np.argmax(values))]
+    assert value == pytest.approx(values.max())
 
 
 def test_what_is_pending_takes_variance_away_and_leaves_the_mean():

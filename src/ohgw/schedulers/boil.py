@@ -38,11 +38,7 @@ from ohgw.core.protocols import Mode
 from ohgw.core.space import Array, Space
 from ohgw.core.trial import Configuration, Suggestion
 from ohgw.schedulers._legs import Legs
-from ohgw.schedulers._surrogates.curve_compression import (
-    Curves,
-    Epochs,
-    Indices,
-)
+from ohgw.schedulers._surrogates.curve_compression import Curves, Epochs, Indices
 from ohgw.schedulers._surrogates.improvement_per_cost import (
     Candidates,
     ImprovementPerCost,
@@ -114,7 +110,7 @@ class BOIL:
             _interval("x_scale", x_scale_low, x_scale_high, *scales),
             _interval("t_scale", t_scale_low, t_scale_high, *scales),
             _interval("midpoint", midpoint_low, midpoint_high, -6.0, 6.0),
-            _interval("growth", growth_low, growth_high, *scales),
+            _interval("growth", growth_low, growth_high, 1e-3, 50.0),  # exp(12 * 50) is finite
         )
         self._bounds = np.array(bounds).T  # (2, 4)
         self._theta = np.clip(_START, *self._bounds)
