@@ -12,7 +12,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from statistics import median
@@ -39,6 +39,7 @@ SEEDS = 3
 SPAN = 8.0  # worker time, in the fastest trial's way to the maximum resource
 SPREAD = 0.5
 LIMIT = 60.0  # seconds of a scheduler's own time in one run
+SPARE_COLOURS = ("#8C510A", "#8E7CC3", "#9A9A9A")  # beyond the seven of the house
 TOP = 0.01  # the target: what this share of the recorded curves reach at their end
 
 
@@ -200,20 +201,21 @@ def draw(runs: Sequence[Run], goal: float, file: Path) -> None:
     names, columns = list(grouped(runs, "scheduler")), grouped(runs, "workers")
     first, last = min(one.curve[0][0] for one in runs), max(one.makespan for one in runs)
     with styled():
+        style = _styles(names)
         figure = Figure(figsize=(4.6 * len(columns), 6.0), layout="constrained")
         FigureCanvasAgg(figure)
         ratios = (12, len(names))
         axes = figure.subplots(2, len(columns), squeeze=False, height_ratios=ratios, sharey="row")
         for (workers, here), (top, bottom) in zip(columns.items(), axes.T, strict=True):
             top.set_title(f"{workers:,} workers")
-            _draw_losses(top, here, looks(names), np.geomspace(first, last, 400))
+            _draw_losses(top, here, style, np.geomspace(first, last, 400))
             top.axhline(goal, color=FAINT, linewidth=0.8, zorder=0)
             top.annotate(
                 "target", (1, goal), (-2, 2), ("axes fraction", "data"), "offset points",
                 ha="right", fontsize=8, color=FAINT,
             )  # fmt: skip
             log_axis(top, "x", first, last)
-            _draw_busy(bottom, here, looks(names))
+            _draw_busy(bottom, here, style)
         low = min(one.best_loss for one in runs)
         for top in axes[0]:
             log_axis(top, "y", 0.95 * low, 1.0)
@@ -225,6 +227,17 @@ def draw(runs: Sequence[Run], goal: float, file: Path) -> None:
         figure.savefig(file, dpi=150, metadata={"Software": None})
 
 
+def _styles(names: Sequence[str]) -> dict[str, Look]:
+    """The house looks, but for those whose colour is taken: there are more schedulers than hues."""
+    spare = iter(SPARE_COLOURS)
+    style: dict[str, Look] = {}
+    for name, look in looks(names).items():
+        taken = {other.colour for other in style.values()}
+        colour = next(spare, FAINT) if look.colour in taken else look.colour
+        style[name] = replace(look, colour=colour)
+    return style
+
+
 def _draw_losses(
     axes: Axes, runs: Sequence[Run], style: Mapping[str, Look], times: np.ndarray
 ) -> None:
@@ -232,6 +245,9 @@ def _draw_losses(
         middle = np.median([_best(one, times) for one in group], axis=0)
         look = style[name]
         axes.step(times, middle, where="post", color=look.colour, linestyle=look.dashes, label=name)
+        if not all(one.complete for one in group):  # the line ends before the budget does
+            last = np.flatnonzero(np.isfinite(middle))[-1]
+            axes.plot(times[last], middle[last], "o", color=look.colour, markersize=5, zorder=3)
     axes.set_xlabel("virtual time, epochs of the fastest trial")
 
 
@@ -241,13 +257,15 @@ def _draw_busy(axes: Axes, runs: Sequence[Run], style: Mapping[str, Look]) -> No
         busy = median(one.utilisation for one in group)
         axes.barh(place, busy, color=style[name].colour, height=0.6)
         axes.annotate(
-            f"{busy:.0%}", (busy, place), (3, 0), textcoords="offset points",
+            f"{busy:.0%}" if all(one.complete for one in group) else "cut short",
+            (busy, place), (3, 0), textcoords="offset points",
             va="center", fontsize=8,
         )  # fmt: skip
     axes.set_yticks(range(len(groups)), list(groups))
-    axes.set_xlim(0, 1.15)
+    axes.set_xlim(0, 1.25)
+    axes.set_xticks(np.linspace(0.0, 1.0, 5))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel("worker time that was training, the drain at the end included")
+    axes.set_xlabel("share of worker time, drain included")
     axes.grid(False, axis="y")
 
 

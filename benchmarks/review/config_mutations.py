@@ -147,9 +147,10 @@ def key_renamed_in_code(pair: Pair) -> Iterator[Change]:
             if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
                 key = getattr(node.slice, "value", None)
                 if isinstance(key, str) and key in keys and words(key) and _settings(node):
+                    quote = source.segment(node.slice)[0]
                     yield Change(
                         f"{path}:{node.lineno} reads {key}_size",
-                        {path: source.replaced(node.slice, f'"{key}_size"')},
+                        {path: source.replaced(node.slice, f"{quote}{key}_size{quote}")},
                     )
 
 

@@ -212,7 +212,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(totals(found), indent=1))
     else:
-        show(found, Console())
+        show(found, Console(width=None if sys.stdout.isatty() else 120))
 
 
 if __name__ == "__main__":

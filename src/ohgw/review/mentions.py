@@ -1,4 +1,4 @@
-"""Words that the code uses, wherever: names, attributes, arguments, strings."""
+"""Words by which code may ask for a setting, and names that mean one thing."""
 
 import ast
 import re
@@ -12,22 +12,22 @@ from ohgw.review.project import Project
 def _words(project: Project) -> frozenset[str]:
     found: set[str] = set()
     for module in project.parsed():
+        keys = {id(k) for n in module.nodes if isinstance(n, ast.Dict) for k in n.keys if k}
         for node in module.nodes:
-            if isinstance(node, ast.Name):
-                found.add(node.id)
-            elif isinstance(node, ast.Attribute):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 found.add(node.attr)
-            elif isinstance(node, ast.arg | ast.keyword) and node.arg:
-                found.add(node.arg)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if len(node.value) <= 200:
+                if len(node.value) <= 200 and id(node) not in keys:
                     found.add(node.value)
                     found.update(node.value.replace("-", "_").split("."))
     return frozenset(found)
 
 
 def mentioned(project: Project, word: str) -> bool:
-    """Whether the code has this word as a name, an attribute, an argument or a string."""
+    """Whether the code asks anything for this word: as an attribute or in a string.
+
+    Keys of displays, parameters and variables ask for nothing: they are what is asked.
+    """
     return word in _words(project)
 
 

@@ -68,7 +68,8 @@ _OTHER = frozenset(
     "threshold target std stderr var variance ci bar tolerance tol min max worst rel relative "
     "ratio log margin patience mode bound limit reduction mask grad exp ema decay correct prev "
     "previous old baseline chance random paper reported reference expected goal handler msg "
-    "message code flag prefix path file dir color title label labels xlabel ylabel fig ax plot id counter count num "
+    "message code flag prefix path file dir color title label labels xlabel ylabel fig ax plot id "
+    "counter count num "
     "every interval freq at step steps time".split()
 )
 

@@ -52,8 +52,9 @@ def _asked(project: Project) -> frozenset[str]:
             elif isinstance(node, ast.MatchValue):
                 collect(node.value)
             elif isinstance(node, ast.Dict):
-                for key in node.keys:
-                    if isinstance(key, ast.Constant):
+                for key, value in zip(node.keys, node.values, strict=True):
+                    code = isinstance(value, ast.Name | ast.Attribute | ast.Lambda | ast.Call)
+                    if isinstance(key, ast.Constant) and code:  # not a table of settings
                         collect(key)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 if node.func.attr in (

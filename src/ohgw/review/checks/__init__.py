@@ -5,6 +5,7 @@ examples on its page are its tests.
 """
 
 from ohgw.review.checks import (
+    argument_not_passed,
     backward_under_no_grad,
     claim_unsupported,
     config_key_missing,
@@ -22,6 +23,7 @@ from ohgw.review.checks import (
     non_finite_json,
     pipe_deadlock,
     placeholder,
+    pretrained_for_scratch,
     printed_pass,
     removed_file,
     removed_symbol,
@@ -65,6 +67,8 @@ CHECKS: tuple[Check, ...] = (
     config_key_unread.CHECK,
     float_as_string.CHECK,
     hydra_compose.CHECK,
+    pretrained_for_scratch.CHECK,
+    argument_not_passed.CHECK,
     # Whether the method is implemented
     scheduler_absent.CHECK,
     step_size_target.CHECK,

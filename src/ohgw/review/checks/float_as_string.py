@@ -11,7 +11,7 @@ from ohgw.review.flow import At, Flow, flow
 from ohgw.review.flow.calls import PYYAML
 from ohgw.review.flow.uses import uses
 from ohgw.review.nodes import Node, files
-from ohgw.review.project import Project
+from ohgw.review.project import Project, dotted
 from ohgw.review.resolve import names
 
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+")
@@ -76,25 +76,53 @@ def _loads(project: Project) -> set[ast.AST]:
 
 
 def _raw(answers: Flow, leaf: Node, loads: set[ast.AST]) -> str:
-    """Where the string is used as a number; '' where it is not."""
+    """Where the string is used as a number; '' where it is not, or is converted."""
     items = answers.occurrences.get(leaf, [])
+    if any(_converted(answers, expr) for expr, _ in items):
+        return ""
     if not any(item.load in loads and not item.derived for _, item in items):
-        return _splat(answers, leaf)
+        return _handed_whole(answers, leaf)
     for use in uses(answers, leaf):
         parent = use.module.parents.get(use.expr)
         if isinstance(parent, ast.keyword):
             parent = use.module.parents.get(parent)
         line = getattr(use.expr, "lineno", 1)
         item = next((i for e, i in items if e is use.expr), None)
-        if item is None or item.derived or item.loose:
+        if item is None or item.derived:
             continue
         ordered = isinstance(parent, ast.Compare) and isinstance(parent.ops[0], _ORDERS)
         computed = isinstance(parent, ast.BinOp) and not isinstance(parent.op, ast.Mod)
-        handed = (
-            use.kind == "value" and isinstance(parent, ast.Call) and parent.func is not use.expr
-        )
+        handed = use.kind == "value" and isinstance(parent, ast.Call)
         if ordered or computed or handed:
             return f"{use.module.path}:{line}"
+    return _handed_whole(answers, leaf) or _among_numbers(answers, leaf)
+
+
+def _converted(answers: Flow, expr: ast.AST) -> bool:
+    """`float(x)`, `int(x)`, `np.float64(x)`."""
+    module = answers.module_of.get(expr)
+    parent = module.parents.get(expr) if module else None
+    return (
+        isinstance(parent, ast.Call)
+        and expr in parent.args
+        and dotted(parent.func).rpartition(".")[2] in ("float", "int", "float64", "float32", "eval")
+    )
+
+
+def _among_numbers(answers: Flow, leaf: Node) -> str:
+    """A string beside numbers in one list, or where the other variations have a number."""
+    siblings = (leaf.parent.children or {}).values() if leaf.parent else ()
+    if leaf.parent is not None and leaf.parent.key_kind is int:
+        mixed = any(isinstance(n.value, int | float) for n in siblings)
+        if mixed and (leaf in answers.read_nodes or leaf.parent in answers.read_nodes):
+            return "whatever reads the list of numbers that it stands in"
+    return ""
+
+
+def _handed_whole(answers: Flow, leaf: Node) -> str:
+    """`SGD(parameters, **cfg["optimizer"])`, `np.random.uniform(*cfg["range"])`."""
+    if leaf.parent in answers.record.whole and leaf.parent.key_kind is int:
+        return "the call that the list is handed to"
     return _splat(answers, leaf)
 
 

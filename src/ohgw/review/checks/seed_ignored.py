@@ -24,6 +24,7 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
     project = context.derived
     calls = list(_seedings(project))
     yield from _deaf_setters(check, project)
+    yield from _unread(check, project)
     place = _configured(project)
     if place is None:
         return
@@ -145,6 +146,66 @@ def _deaf_setters(check: Check, project: Project) -> Iterator[Finding]:
                     evidence=module.source(calls[0].lineno),
                     fix=f"Seed with {named[0]}.",
                 )
+
+
+_SHOWN = re.compile(r"print|log|info|debug|warning|write|set_description|set_postfix|update")
+
+
+def _unread(check: Check, project: Project) -> Iterator[Finding]:
+    """A parameter that nobody reads, or a loop over seeds in which every pass is the same."""
+    for module in project.parsed():
+        for node in module.nodes:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                named = [a for a in node.args.args if _SEED.fullmatch(a.arg)]
+                body: list[ast.AST] = [*node.body]
+                what = f"{node.name} takes"
+                if _is_interface(node) or "seed" in node.name.lower():
+                    continue  # of setters, `_deaf_setters` says more
+            elif isinstance(node, ast.For) and isinstance(node.target, ast.Name):
+                named = [ast.arg(node.target.id)] if _SEED.fullmatch(node.target.id) else []
+                body, what = [*node.body], "the loop goes through"
+            elif isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp):
+                target = node.generators[-1].target
+                seeds = isinstance(target, ast.Name) and _SEED.fullmatch(target.id)
+                named = [ast.arg(target.id)] if seeds and isinstance(target, ast.Name) else []
+                parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+                body, what = [*parts, *node.generators[-1].ifs], "the loop goes through"
+            else:
+                continue
+            for argument in named:
+                if not any(_reads(part, argument.arg) for part in body):
+                    yield check.finding(
+                        "error",
+                        project.at(module.path),
+                        node.lineno,
+                        f"{what} {argument.arg!r}, and nothing that is computed depends on it.",
+                        evidence=module.source(node.lineno),
+                        fix="Hand the seed to what draws random numbers.",
+                    )
+
+
+def _is_interface(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """One line or a bare return: a signature that others share, and nothing random."""
+    body = [s for s in node.body if not (isinstance(s, ast.Expr) and constant(s.value) is not ...)]
+    return len(body) < 2 and not any(isinstance(n, ast.Call) for s in body for n in ast.walk(s))
+
+
+def _reads(node: ast.AST, name: str) -> bool:
+    """Whether a name is read for more than to be shown or written beside the results."""
+    if isinstance(node, ast.Call):
+        called = dotted(node.func).split(".")[-1] or _last(node)
+        if _SHOWN.fullmatch(called):
+            return False
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return any(
+            _reads(value, name)
+            for key, value in pairs
+            if not (constant(key) == name and isinstance(value, ast.Name))
+        )
+    if isinstance(node, ast.Name):
+        return node.id == name and isinstance(node.ctx, ast.Load)
+    return any(_reads(child, name) for child in ast.iter_child_nodes(node))
 
 
 CHECK = Check("seed-ignored", "Seeds", "method implemented", _run)

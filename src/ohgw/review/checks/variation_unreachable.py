@@ -6,10 +6,10 @@ from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
 from ohgw.review.flow import Flow, flow
 from ohgw.review.flow.branching import Branch, branches_on, guarded
-from ohgw.review.flow.uses import uses
+from ohgw.review.flow.uses import dead, uses
 from ohgw.review.idchains import chains
 from ohgw.review.mentions import mentioned
-from ohgw.review.nodes import Node
+from ohgw.review.nodes import Node, files
 from ohgw.review.project import Project
 from ohgw.review.runs import Run, find
 from ohgw.review.variation import asked_for, dispatched, is_name, settings
@@ -119,6 +119,8 @@ def _without_effect(
     given = [node for node in (mine, theirs) if node is not None]
     if all(node.origin not in answers.read_nodes for node in given):
         return not any(mentioned(project, str(node.key)) for node in given)
+    if all(dead(answers, node) or node.origin not in answers.read_nodes for node in given):
+        return True
     if mine is None or theirs is None:
         return False
     if not isinstance(mine.value, str) or not isinstance(theirs.value, str):
@@ -138,20 +140,19 @@ def _without_effect(
 def _unknown_values(
     check: Check, project: Project, answers: Flow, runs: list[Run]
 ) -> Iterator[Finding]:
-    """Values that every branch on them refuses."""
-    reported: set[tuple[str, str]] = set()
-    for run in runs:
-        named: dict[tuple[str, ...], Node] = {
-            (str(leaf.key),): leaf for leaf in run.node.leaves() if leaf.value == run.id
-        }
-        for key, leaf in {**_leaves(run), **named}.items():
-            if not isinstance(leaf.value, str) or (str(key), leaf.value) in reported:
-                continue
-            for branch in branches_on(project, leaf):
-                if _refused(answers, branch, leaf):
-                    reported.add((str(key), leaf.value))
-                    yield _unknown(check, project, run, key, leaf, branch)
-                    break
+    """Values that every branch on them refuses, in variations and in what they share."""
+    owners = {leaf: run for run in runs for leaf in run.node.leaves()}
+    leaves = [*owners, *(leaf for root in files(project) for leaf in root.leaves())]
+    reported: set[tuple[str, str, str]] = set()
+    for leaf in dict.fromkeys(leaves):
+        if not isinstance(leaf.value, str) or leaf.origin not in answers.read_nodes:
+            continue
+        for branch in branches_on(project, leaf):
+            what = (str(leaf.key), leaf.value, branch.use.module.path)
+            if what not in reported and _refused(answers, branch, leaf):
+                reported.add(what)
+                yield _unknown(check, project, owners.get(leaf), leaf, branch)
+                break
 
 
 def _refused(answers: Flow, branch: Branch, leaf: Node) -> bool:
@@ -164,19 +165,20 @@ def _refused(answers: Flow, branch: Branch, leaf: Node) -> bool:
         or value in branch.known
     ):
         return False
-    return not guarded(answers, branch.use.module, branch.use.expr)
+    return not guarded(answers, branch.use.module, branch.use.expr, leaf)
 
 
 def _unknown(
-    check: Check, project: Project, run: Run, key: tuple[str, ...], leaf: Node, branch: Branch
+    check: Check, project: Project, run: Run | None, leaf: Node, branch: Branch
 ) -> Finding:
     module = branch.use.module
+    who = f"the variation {run.id!r}" if run else leaf.path
     return check.finding(
         "error",
         [project.at(leaf.path), project.at(module.path)],
         [leaf.line, branch.line],
-        f"the variation {run.id!r} sets {'.'.join(key)} to {leaf.value!r}, which the code that "
-        "chooses by it does not know: the run stops there.",
+        f"{who} sets {leaf.dotted or leaf.key} to {leaf.value!r}, which the code that chooses by "
+        "it does not know: the run stops there.",
         evidence=f"{module.source(branch.line)}  # known: {', '.join(sorted(branch.known))}",
         fix=f"Implement {leaf.value!r} there, or name one of the known values.",
     )

@@ -149,7 +149,7 @@ def _copy(
         parts = [solver.elements(value) for value in positional]
         if last == "enumerate":
             parts = [NOTHING, *parts]
-        inner = solver.site(node, "tuple")
+        inner = (node, "tuple")
         for k, part in enumerate(parts):
             solver.heap.store(inner, k, part)
         solver.heap.store(node, EACH, {Obj(inner)})

@@ -120,7 +120,9 @@ def bind(
         function = constructor
     arguments = function.args
     names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
-    if target.me is not None and not _static(function) and names:
+    if is_class_method(function):
+        names = names[1:]
+    elif target.me is not None and not _static(function) and names:
         solver.heap.bind(function, names[0], {target.me})
         names = names[1:]
     given = node.args[skip:]
@@ -149,6 +151,10 @@ def bind(
             solver.heap.store(function, keyword.arg, value)
             solver.heap.bind(function, arguments.kwarg.arg, {Obj(function)})
     splat(solver, node, target.definition, scope)
+
+
+def is_class_method(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(dotted(item) == "classmethod" for item in function.decorator_list)
 
 
 def _static(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from ohgw.review.flow.reads import Flow, flow
 from ohgw.review.flow.uses import Use, constants, keys_of_registry, uses
+from ohgw.review.flow.values import Ref
 from ohgw.review.memo import once
 from ohgw.review.nodes import Node
-from ohgw.review.project import Module, Project
+from ohgw.review.project import Module, Project, constant, dotted
+from ohgw.review.runs import runs
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,14 @@ def _values(answers: Flow, test: ast.expr, leaf: Node) -> tuple[set[str], bool]:
 
 
 def _raises(body: list[ast.stmt]) -> bool:
-    return bool(body) and isinstance(body[-1], ast.Raise)
+    """Whether statements end the run: they raise, or leave by the parser or the interpreter."""
+    if not body:
+        return False
+    last = body[-1]
+    if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
+        name = dotted(last.value.func)
+        return name in ("sys.exit", "exit", "quit", "os._exit") or name.endswith("parser.error")
+    return isinstance(last, ast.Raise)
 
 
 def _leaves(node: ast.If) -> bool:
@@ -194,34 +203,105 @@ def _leaves(node: ast.If) -> bool:
     return True
 
 
-def guarded(answers: Flow, module: Module, node: ast.AST, depth: int = 0) -> bool:
-    """Whether code runs only where some configuration says so.
+def guarded(
+    answers: Flow, module: Module, node: ast.AST, leaf: Node | None = None, depth: int = 0
+) -> bool:
+    """Whether code may be skipped by some configuration: by that of `leaf`, where it is given.
 
-    An `if` on one stands above it, or above every call of its function.
+    An `if` on a configuration stands above it, or above every call of its function.
     """
     child, current = node, module.parents.get(node)
     while current is not None:
         if isinstance(current, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             calls = answers.callers.get(current, [])
-            return (
-                bool(calls)
-                and depth < 5
-                and all(
-                    chosen
-                    or (own := answers.module_of.get(call)) is None
-                    or guarded(answers, own, call, depth + 1)
-                    for call, chosen in calls
-                )
+            if not calls or depth >= 5:
+                return False
+            return all(
+                (chosen and not _chooses(answers, call, current, leaf))
+                or (own := answers.module_of.get(call)) is None
+                or guarded(answers, own, call, leaf, depth + 1)
+                for call, chosen in calls
             )
         if isinstance(current, ast.If | ast.IfExp) and child is not current.test:
-            of_chain = (
-                isinstance(current, ast.If)
-                and current.orelse == [child]
-                and isinstance(child, ast.If)
+            in_body = child is current.body or (
+                isinstance(current.body, list) and child in current.body
             )
-            if not of_chain and any(answers.parts(i) for i in ast.walk(current.test)):
+            asks = any(answers.parts(item) for item in ast.walk(current.test))
+            if asks and truth(answers, current.test, leaf) is not in_body:
+                of_chain = isinstance(child, ast.If) and not in_body and leaf is None
+                if not of_chain:
+                    return True
+        if isinstance(current, ast.Try) and child in current.body:
+            if not all(_raises(handler.body) for handler in current.handlers):
                 return True
-        if isinstance(current, ast.Try | ast.ExceptHandler | ast.match_case):
+        if isinstance(current, ast.ExceptHandler | ast.match_case):
             return True
         child, current = current, module.parents.get(current)
     return False
+
+
+def _chooses(answers: Flow, call: ast.Call, function: ast.AST, leaf: Node | None) -> bool:
+    """Whether `REGISTRY[x](...)` calls this function for the configuration of `leaf`."""
+    if leaf is None or not isinstance(call.func, ast.Subscript):
+        return False
+    value = _value(answers, call.func.slice, leaf)
+    if not isinstance(value, str):
+        return False
+    base = answers.record.values.get(call.func.value, frozenset())
+    for item in answers.solver.item(base, value):
+        node = item.definition.node if isinstance(item, Ref) else None
+        if node is function or (isinstance(node, ast.ClassDef) and function in node.body):
+            return True
+    return False
+
+
+def truth(answers: Flow, test: ast.expr, leaf: Node | None) -> bool | None:
+    """What a test on a configuration gives for the variation of `leaf`; None where unknown."""
+    if leaf is None:
+        return None
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        inner = truth(answers, test.operand, leaf)
+        return None if inner is None else not inner
+    if isinstance(test, ast.BoolOp):
+        parts = [truth(answers, value, leaf) for value in test.values]
+        deciding = isinstance(test.op, ast.Or)
+        if deciding in parts:
+            return deciding
+        return None if None in parts else not deciding
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        left = _value(answers, test.left, leaf)
+        right = constant(test.comparators[0])
+        if left is ... or right is ...:
+            return None
+        if isinstance(left, str) and ".lower()" in ast.unparse(test.left):
+            left = left.lower()
+        operator = test.ops[0]
+        if isinstance(operator, ast.Eq | ast.NotEq):
+            return (left == right) is isinstance(operator, ast.Eq)
+        if isinstance(operator, ast.In | ast.NotIn) and isinstance(right, tuple | list | set):
+            return (left in right) is isinstance(operator, ast.In)
+        return None
+    value = _value(answers, test, leaf)
+    return value if isinstance(value, bool) else None
+
+
+def _value(answers: Flow, expr: ast.expr, leaf: Node) -> object:
+    """The one value that an expression has in the variation of `leaf`; ... where unknown."""
+    own = within(answers.project, leaf)
+    found = [n for n in answers.parts(expr) if within(answers.project, n) is own and n.is_scalar]
+    values = {repr(node.value): node.value for node in found}
+    return next(iter(values.values())) if len(values) == 1 else ...
+
+
+def within(project: Project, node: Node) -> Node:
+    """The variation that a node belongs to, or its file."""
+    holders = _holders(project)
+    current = node.origin
+    while current.parent is not None and current not in holders:
+        current = current.parent
+    return current
+
+
+@once
+def _holders(project: Project) -> frozenset[Node]:
+    return frozenset(run.node for run in runs(project))

@@ -47,7 +47,7 @@ def method(
     arguments = [solver.value_of(argument, scope) for argument in node.args]
     named = {k.arg: solver.value_of(k.value, scope) for k in node.keywords}
     if name == "items":
-        site, pair = solver.site(node, "items"), solver.site(node, "pair")
+        site, pair = (node, "items"), (node, "pair")
         solver.heap.store(pair, 0, solver.elements(data))
         solver.heap.store(pair, 1, solver.below(data))
         solver.heap.store(site, EACH, {Obj(pair)})
@@ -134,7 +134,7 @@ def _parser(solver: "Solver", node: ast.Call, name: str, parsers: list[Obj], sco
                 else:
                     solver.heap.store(parser.site, MERGED, {OPEN})
         elif name in ("parse_args", "parse_known_args", "parse_intermixed_args"):
-            space = solver.site(parser.site, "namespace")
+            space = (parser.site, "namespace")
             for option in solver.heap.keys(parser.site):
                 solver.heap.store(space, option, solver.heap.field(parser.site, option))
             if name == "parse_known_args":

@@ -35,8 +35,8 @@ class Flow:
             for item in read.bases:
                 if isinstance(item, At) and (child := item.node.child(read.key)) is not None:
                     found.add(child.origin)
-        for splat in self.splats:
-            for item in splat.parts:
+        for splat in self.splats:  # the project's own functions read what they use, themselves
+            for item in splat.parts if splat.callee is None else ():
                 if isinstance(item, At):
                     found |= {child.origin for child in (item.node.children or {}).values()}
         for value in self.record.values.values():

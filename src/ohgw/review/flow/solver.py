@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from ohgw.review.compose import compositions
+from ohgw.review.flow.binding import is_class_method
 from ohgw.review.flow.expressions import evaluate
 from ohgw.review.flow.heap import Heap
 from ohgw.review.flow.scopes import Scope, all_scopes
@@ -112,7 +113,12 @@ class Solver:
             self.write(base, target.attr, value)
         elif isinstance(target, ast.Subscript):
             base = self.value_of(target.value, scope)
-            self.write(base, self.key_of(target.slice, scope), value)
+            keys = self.keys_of(target.slice, scope)
+            self.write(base, keys[0] if len(keys) == 1 else EACH, value)
+            possible: set[Item] = {Text(str(key)) for key in keys}
+            for made in base:
+                if isinstance(made, Obj):
+                    self.heap.store(("keys", made.site), EACH, possible or {OPEN})
 
     def write(self, base: Value, key: str | int, value: Value) -> None:
         for item in base:
@@ -139,10 +145,6 @@ class Solver:
         """`del base[key]`, `base.pop(key)`."""
         texts = [text for text in self.keys_of(key, scope) if isinstance(text, str)]
         self.read(node, scope, texts, base, "remove", optional=True)
-
-    def site(self, owner: object, name: str) -> tuple[object, str]:
-        """A second object that one expression makes."""
-        return (owner, name)
 
     # Statements ---------------------------------------------------------------------------
 
@@ -198,7 +200,10 @@ class Solver:
             return
         self.defaults(node.args, node, scope)
         if scope.is_class and node.args.args:
-            self.heap.bind(node, node.args.args[0].arg, {Obj(scope.node, "class")})
+            me: Item = Obj(scope.node, "class")
+            if is_class_method(node):
+                me = Ref(self.definitions[scope.node])
+            self.heap.bind(node, node.args.args[0].arg, {me})
 
     def defaults(self, arguments: ast.arguments, node: ast.AST, scope: Scope) -> None:
         positional = [*arguments.posonlyargs, *arguments.args]
@@ -385,8 +390,7 @@ def _named(value: Value, key: str | int) -> Value:
     own = {
         item
         for item in value
-        if isinstance(item, At)
-        and key in (item.node.key, _folder(item.node.path))
+        if isinstance(item, At) and key in (item.node.key, _folder(item.node.path))
     }
     if own:
         return frozenset(own | {item for item in value if not isinstance(item, At)})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ohgw.review.flow import calls
 from ohgw.review.flow.reads import Flow
-from ohgw.review.flow.values import At, Obj, Ref
+from ohgw.review.flow.values import EACH, MERGED, OPEN, At, Obj, Ref, Text
 from ohgw.review.nodes import Node
 from ohgw.review.project import Module, dotted
 
@@ -91,6 +91,29 @@ def _argument(flow: Flow, call: ast.Call, expr: ast.AST) -> str:
     return "value"
 
 
+def dead(flow: Flow, leaf: Node) -> bool:
+    """Whether a scalar that code takes out of the configuration certainly does nothing then.
+
+    It ends in variables, parameters and fields that nothing loads.
+    """
+    items = flow.occurrences.get(leaf.origin, [])
+    if not items or uses(flow, leaf):
+        return False
+    if any(leaf.origin is node.origin for whole in flow.record.whole for node in whole.walk()):
+        return False
+    names = {str(leaf.key)}
+    for expr, _ in items:
+        if isinstance(expr, ast.Name):
+            names.add(expr.id)
+    known = {expr for expr, _ in items}
+    for module in flow.project.parsed():  # a field of an object that could not be followed
+        for node in module.nodes:
+            if isinstance(node, ast.Attribute) and node.attr in names and node not in known:
+                if isinstance(node.ctx, ast.Load):
+                    return False
+    return True
+
+
 def constants(node: ast.AST) -> list[object]:
     """The constants that a comparison holds: those of displays too."""
     found: list[object] = []
@@ -109,11 +132,16 @@ def keys_of_registry(flow: Flow, base: ast.expr) -> list[str] | None:
     for item in value:
         if isinstance(item, At) and item.load is None:
             found += [str(key) for key in item.node.children or {}]
-        elif isinstance(item, Obj) and isinstance(item.site, ast.Dict):
+        elif isinstance(item, Obj) and isinstance(item.site, ast.Dict | ast.Call):
             keys = flow.solver.heap.keys(item.site)
-            if any(key in ("*", "**") for key in keys):
+            if MERGED in keys:
                 return None
-            found += [str(key) for key in keys]
+            found += [str(key) for key in keys if key != EACH]
+            if EACH in keys:  # filled by code: by a decorator, in a loop
+                possible = flow.solver.heap.field(("keys", item.site), EACH)
+                if OPEN in possible or not possible:
+                    return None
+                found += [text.value for text in possible if isinstance(text, Text)]
         else:
             return None
     return found

@@ -1,6 +1,8 @@
 """From what a smoke run did to findings and rungs of the ladder."""
 
+import ast
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 from ohgw.review.checks import Check, Context
 from ohgw.review.findings import Finding, Rung
+from ohgw.review.nodes import configurations
 from ohgw.review.project import Project
 from ohgw.review.smoke import probe
 from ohgw.review.smoke.command import environment, lacking, smoke_command
@@ -293,24 +296,17 @@ def _variations(
     context: Context, results: list[Results], processes: list[_Process]
 ) -> Iterator[Finding]:
     """Every variation wrote results, and no two wrote the same."""
-    numbers: dict[str, dict[str, float]] = {}
-    for variation in context.spec.run_variations:
-        own = _longest_match(variation, context.spec.run_variations, results)
-        if not own:
-            if results and _names_runs(context, results):
-                yield VARIATION.finding(
-                    "error",
-                    None,
-                    None,
-                    f"The smoke test wrote no results for variation {variation!r}.",
-                    fix="Run every variation in the smoke test.",
-                )
-            continue
-        numbers[variation] = {
-            f"{Path(result.path).name}:{key}": value
-            for result in own
-            for key, value in result.comparable.items()
-        }
+    variations = context.spec.run_variations
+    numbers, apart = _by_variation(variations, results)
+    for variation in variations if numbers else ():
+        if variation not in numbers:
+            yield VARIATION.finding(
+                "error" if apart else "warning",
+                None,
+                None,
+                f"The smoke test wrote no results for variation {variation!r}.",
+                fix="Run every variation in the smoke test.",
+            )
     names = list(numbers)
     for k, first in enumerate(names):
         for second in names[k + 1 :]:
@@ -328,6 +324,30 @@ def _variations(
                 )
 
 
+def _by_variation(
+    variations: tuple[str, ...], results: list[Results]
+) -> tuple[dict[str, dict[str, float]], bool]:
+    """From folders and files of their own (True), else from rows of common tables (False), where
+    one may have another name; empty where neither names any of them.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for variation in variations:
+        own = _longest_match(variation, variations, results)
+        if own:
+            found[variation] = {
+                f"{Path(result.path).name}:{key}": value
+                for result in own
+                for key, value in result.comparable.items()
+            }
+    apart = bool(found)
+    if not apart:
+        for result in results:
+            for variation, numbers in result.owned(variations).items():
+                own_numbers = found.setdefault(variation, {})
+                own_numbers |= {f"{result.path}:{key}": v for key, v in numbers.items()}
+    return found, apart
+
+
 def _longest_match(
     variation: str, variations: tuple[str, ...], results: list[Results]
 ) -> list[Results]:
@@ -340,20 +360,15 @@ def _longest_match(
     ]
 
 
-def _names_runs(context: Context, results: list[Results]) -> bool:
-    """True where results are kept by variation at all; a single table of all is another style."""
-    return any(
-        result.belongs_to(variation)
-        for result in results
-        for variation in context.spec.run_variations
-    )
-
-
 def _alike(first: dict[str, float], second: dict[str, float]) -> bool:
-    """Equal to the last digit, in at least one number that is not whole."""
-    if not any(value != round(value) for value in first.values() if value == value):
+    """Equal but for rounding, in at least one number that is not whole."""
+    if not any(math.isfinite(value) and value != round(value) for value in first.values()):
         return False
-    return first == second
+    return first.keys() == second.keys() and all(
+        math.isclose(value, second[key], rel_tol=1e-9, abs_tol=1e-12)
+        for key, value in first.items()
+        if value == value or second[key] == second[key]
+    )
 
 
 def _same_lines(first: str, second: str, processes: list[_Process]) -> bool:
@@ -377,11 +392,7 @@ def _repeat(context: Context, second: Outcome, results: list[Results]) -> Iterat
         changed = differences(result.comparable, other)
         if changed:
             key = changed[0]
-            seeded = any(
-                "seed" in str(e.key)
-                for c in context.derived.configs.values()
-                for e in c.entries.values()
-            )
+            seeded = _takes_seed(context.derived)
             yield REPEAT.finding(
                 "error" if seeded else "warning",
                 None,
@@ -392,3 +403,16 @@ def _repeat(context: Context, second: Outcome, results: list[Results]) -> Iterat
                 fix="Seed every source of randomness from the configured seed.",
             )
             return
+
+
+def _takes_seed(project: Project) -> bool:
+    """Whether a configuration, or a parameter of the code, is called a seed."""
+    return any(
+        isinstance(node.key, str) and "seed" in node.key.lower()
+        for root in configurations(project)
+        for node in root.walk()
+    ) or any(
+        isinstance(node, ast.arg) and "seed" in node.arg.lower()
+        for module in project.parsed()
+        for node in module.nodes
+    )

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -23,6 +23,7 @@ class Results:
     path: str  # below the results directory
     numbers: dict[str, float] = field(default_factory=dict)  # by dotted key, finite or not
     problem: str = ""
+    values: list[Any] = field(default_factory=list)  # as parsed; of JSON lines one a line
 
     @property
     def comparable(self) -> dict[str, float]:
@@ -42,12 +43,41 @@ class Results:
                 return True
         return False
 
+    def owned(self, variations: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Comparable numbers by variation, where rows or keys of a common table name it.
+
+        A row names it by a text of its own (`{"run": "a", "loss": 0.5}`), a mapping by a key
+        (`{"a": {"loss": 0.5}}`). Keys count from there, several rows of one variation in order.
+        """
+        found: dict[str, dict[str, float]] = {}
+        rows: dict[str, int] = {}
+        pending = list(reversed(self.values))
+        while pending:
+            value = pending.pop()
+            if isinstance(value, list):
+                pending += reversed(value)
+                continue
+            if not isinstance(value, dict):
+                continue
+            texts = {item for item in value.values() if isinstance(item, str)}
+            names = [name for name in variations if name in texts]
+            if len(names) == 1:
+                parts = [(names[0], value)]
+            else:
+                parts = [(name, value[name]) for name in variations if name in value]
+                pending += [item for key, item in value.items() if key not in variations]
+            for name, part in parts:
+                row = rows[name] = rows.get(name, 0) + 1
+                own = found.setdefault(name, {})
+                own |= {f"{row}.{k}": v for k, v in _numbers(part) if not _TIMING.search(k)}
+        return found
+
 
 def read_results(files: Mapping[str, bytes]) -> list[Results]:
     """Every JSON file below out/ that is not a copy of a configuration; those that do not parse
     say why.
     """
-    found = []
+    read = []
     for name, data in sorted(files.items()):
         path = name.removeprefix("out/")
         if not name.startswith("out/") or not name.endswith((".json", ".jsonl")):
@@ -58,12 +88,13 @@ def read_results(files: Mapping[str, bytes]) -> list[Results]:
             rows = text.splitlines() if name.endswith(".jsonl") else [text]
             for number, row in enumerate(row for row in rows if row.strip()):
                 prefix = f"{number}." if name.endswith(".jsonl") else ""
-                for key, value in _numbers(json.loads(row)):
-                    result.numbers[prefix + key] = value
+                value = json.loads(row)
+                result.values.append(value)
+                result.numbers |= {prefix + key: found for key, found in _numbers(value)}
         except (ValueError, RecursionError) as error:
             result.problem = f"not JSON: {error}"
-        found.append(result)
-    return found
+        read.append(result)
+    return read
 
 
 def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
