@@ -90,7 +90,7 @@ SUBJECTS = {
     "CIFAR-10": (r"\bCIFAR-?10\b(?!0)", r"cifar[-_]?10(?![0\d])"),
     "CIFAR-100": (r"\bCIFAR-?100\b", r"cifar[-_]?100"),
     "Fashion-MNIST": (r"\bFashion[- ]?MNIST\b", r"fashion[-_]?mnist"),
-    "MNIST": (r"(?<!Fashion-)(?<!Fashion )(?<!Fashion)\bMNIST\b", r"(?<!fashion)(?<!fashion[-_])mnist"),
+    "MNIST": (r"(?<!Fashion-)(?<!Fashion )\bMNIST\b", r"(?<!fashion)(?<!fashion[-_])mnist"),
     "SVHN": (r"\bSVHN\b", r"svhn"),
     "ImageNet": (r"\bImageNet", r"imagenet"),
     "WikiText-103": (r"\bWikiText-?103\b", r"wikitext[-_]?103"),

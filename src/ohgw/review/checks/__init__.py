@@ -47,6 +47,7 @@ from ohgw.review.checks import (
     variation_unreachable,
     variations_identical,
     wrong_call,
+    wrong_data,
 )
 from ohgw.review.checks.check import Check as Check
 from ohgw.review.checks.check import Context as Context
@@ -69,6 +70,7 @@ CHECKS: tuple[Check, ...] = (
     hydra_compose.CHECK,
     pretrained_for_scratch.CHECK,
     argument_not_passed.CHECK,
+    wrong_data.CHECK,
     # Whether the method is implemented
     scheduler_absent.CHECK,
     step_size_target.CHECK,

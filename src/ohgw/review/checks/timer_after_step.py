@@ -33,6 +33,20 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
             if definition.is_class:
                 continue
             timers = list(_timers(definition.node))
+            work = _work(definition.node, own)
+            for timer in timers:
+                if any(line < timer.start for line in work) and not any(
+                    timer.start <= line <= timer.end for line in work
+                ):
+                    yield check.finding(
+                        "error",
+                        project.at(module.path),
+                        timer.start,
+                        f"The timer {timer.name} times nothing: everything that {definition.name} "
+                        "does comes before it or after it is read.",
+                        evidence=module.source(timer.start),
+                        fix="Start it before what it is to time.",
+                    )
             calls = [
                 (call.lineno, _name(call))
                 for call in ast.walk(definition.node)
@@ -68,8 +82,7 @@ def _late(
     before = [(line, name) for line, name in calls if line < timer.start and not timed(line)]
     if not before:
         return None
-    within = [name for line, name in calls if timer.start <= line <= timer.end]
-    if not within:
+    if not any(timer.start <= line <= timer.end for line, _ in calls):
         return before[-1]  # it times nothing that costs
     asked = _COST.search(context.spec.texts)
     method = [(line, name) for line, name in before if _METHOD.search(name)]
@@ -93,6 +106,20 @@ def _timers(function: ast.AST) -> Iterator[_Timer]:
             read = [end for end in ends.get(name, ()) if line <= end < following]
             if read:
                 yield _Timer(name, line, max(read))
+
+
+def _work(function: ast.AST, own: set[str]) -> list[int]:
+    """Lines of loops, of calls within the tree, and of methods."""
+    return [
+        node.lineno
+        for node in ast.walk(function)
+        if isinstance(node, ast.For | ast.While)
+        or (
+            isinstance(node, ast.Call)
+            and not _is_clock(node)
+            and (_name(node) in own or isinstance(node.func, ast.Attribute))
+        )
+    ]
 
 
 def _is_clock(node: ast.AST) -> bool:
