@@ -108,7 +108,7 @@ def test_good_pairs_are_ready_by_reading(pairs):
 def test_what_is_flagged_and_what_is_not(module, pairs, operators):
     judge = module("run").Judge()
     for kind, name, pair in (
-        ("static", "body-to-pass", "calibration"),
+        ("static", "omitted-for-brevity", "calibration"),
         ("static", "base-syntax-error", "language"),
         ("benign", "reformat", "halving"),
     ):
