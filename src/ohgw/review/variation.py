@@ -3,10 +3,12 @@
 import ast
 from typing import Any
 
+from ohgw.review.flow import flow
+from ohgw.review.flow.uses import uses
 from ohgw.review.memo import once
 from ohgw.review.nodes import Node
 from ohgw.review.project import Project
-from ohgw.review.runs import ID_KEYS
+from ohgw.review.runs import ID_KEYS, Run
 
 _NAMES = frozenset(
     {"run_id", "id", "variation", "variation_id", "run_name", "exp_id", "experiment_id",
@@ -68,9 +70,22 @@ def _asked(project: Project) -> frozenset[str]:
     return frozenset(text for text in found if len(text) >= 2)
 
 
-def dispatched(project: Project, first: str, second: str) -> bool:
+def dispatched(project: Project, first: Run, second: Run) -> bool:
     """Whether code asks for something that only one of the two ids has."""
-    one, other = first.lower(), second.lower()
+    answers = flow(project)
+    named = [
+        leaf
+        for run in (first, second)
+        for leaf in run.node.leaves()
+        if leaf.value == run.id and (leaf.key in ID_KEYS or leaf is run.node)
+    ]
+    if any(leaf.origin in answers.occurrences for leaf in named):
+        kinds = {u.kind for leaf in named for u in uses(answers, leaf) if not u.loose}
+        if not kinds & {"test", "registry", "value"}:
+            return False  # the id is only shown, or names a folder
+    elif asked_for(project, first.id) or asked_for(project, second.id):
+        return True  # asked for by the name of a file or of an option
+    one, other = first.id.lower(), second.id.lower()
     return any((text in one) != (text in other) for text in _asked(project))
 
 

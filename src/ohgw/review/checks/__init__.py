@@ -7,6 +7,7 @@ examples on its page are its tests.
 from ohgw.review.checks import (
     argument_not_passed,
     backward_under_no_grad,
+    base_reversed,
     claim_unsupported,
     config_key_missing,
     config_key_unread,
@@ -60,6 +61,7 @@ CHECKS: tuple[Check, ...] = (
     removed_symbol.CHECK,
     removed_file.CHECK,
     shortened_body.CHECK,
+    base_reversed.CHECK,
     # Whether the configurations say what the code reads, and every variation is one
     variation_missing.CHECK,
     variations_identical.CHECK,

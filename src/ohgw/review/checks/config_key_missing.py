@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
 from ohgw.review.flow import At, Flow, Splat, flow
-from ohgw.review.flow.lookups import Lookup, lookup, unconditional
+from ohgw.review.flow.lookups import Lookup, happens, lookup
 from ohgw.review.flow.values import Obj, Read
+from ohgw.review.memo import once
 from ohgw.review.mentions import alike, mentioned
 from ohgw.review.nodes import Node, configurations
-from ohgw.review.project import Project
+from ohgw.review.project import Project, constant
 
 _FIX = "Use one name on both sides."
 
@@ -25,12 +26,17 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
         if read.kind == "attribute":
             yield from _option(check, project, answers, read)
         found = lookup(answers, read)
-        if found is None or not found.certain:
+        if found is None:
+            continue
+        if not found.certain:
+            if _nowhere(project, answers, read) and happens(answers, read):
+                yield _unknown(check, project, answers, read)
             continue
         if read.optional:
             yield from _renamed(check, context, answers, found)
-        elif unconditional(answers, read):
-            for node in _lacking(found)[:1]:
+            continue
+        for node in _lacking(found)[:1]:
+            if happens(answers, read, node if found.has else None):
                 missing.setdefault((node.path, node.line, node.dotted), []).append(found)
     for lookups in missing.values():
         yield _missing(check, project, lookups)
@@ -40,6 +46,83 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
 
 def _place(read: Read) -> tuple[str, int]:
     return read.module.path, getattr(read.expr, "lineno", 1)
+
+
+def _nowhere(project: Project, answers: Flow, read: Read) -> bool:
+    """Whether no mapping of any configuration, and no line of code, has a key that is read.
+
+    For mappings that are merged or chosen in ways that cannot be followed.
+    """
+    if read.optional or read.kind not in ("item", "attribute") or read.key.startswith("_"):
+        return False
+    if read.key in _all_keys(project):
+        return False
+    base = getattr(read.expr, "value", None)
+    parts = [item.node for item in read.bases if isinstance(item, At) and item.node.children]
+    key = _own_key(base)
+    if key is not None:
+        return any(part.key == key for part in parts)
+    if not isinstance(base, ast.Name) or not parts:
+        return False
+    known = {
+        other.key
+        for other in answers.reads
+        if other.scope is read.scope
+        and isinstance(other_base := getattr(other.expr, "value", None), ast.Name)
+        and other_base.id == base.id
+        and any(part.child(other.key) is not None for part in parts)
+    }
+    return bool(known)
+
+
+def _own_key(base: object) -> str | None:
+    """`a` of `cfg["a"]` and `cfg.a`."""
+    if isinstance(base, ast.Subscript):
+        value = constant(base.slice)
+        return value if isinstance(value, str) else None
+    return base.attr if isinstance(base, ast.Attribute) else None
+
+
+@once
+def _all_keys(project: Project) -> frozenset[str]:
+    """Keys of configurations, and names that code may give to keys, fields or options."""
+    found = {str(node.key) for root in configurations(project) for node in root.walk()}
+    for module in project.parsed():
+        for node in module.nodes:
+            if isinstance(node, ast.Dict):
+                found |= {str(constant(key)) for key in node.keys if key is not None}
+            elif isinstance(node, ast.keyword | ast.arg) and node.arg:
+                found.add(node.arg)
+            elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+                found.add(str(constant(node.slice)))
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                found.add(node.attr)
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument":
+                found |= {str(constant(a)).lstrip("-").replace("-", "_") for a in node.args}
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found.add(node.target.id)
+    return frozenset(found)
+
+
+def _unknown(check: Check, project: Project, answers: Flow, read: Read) -> Finding:
+    _, line = _place(read)
+    parts = [item.node for item in read.bases if isinstance(item, At) and item.node.children]
+    key = _own_key(getattr(read.expr, "value", None))
+    named = sorted(
+        (p for p in parts if p.key == key or key is None), key=lambda p: (p.path, p.line)
+    )
+    part = named[0]
+    return check.finding(
+        "error",
+        [project.at(read.module.path), project.at(part.path)],
+        [line, part.line],
+        f"{read.module.path} reads the key {read.key!r} without a default, and no configuration "
+        "has a key of this name: the run stops there.",
+        evidence=f"{read.module.source(line)}  # there: {', '.join(map(str, part.children or {}))}",
+        fix=_FIX,
+    )
 
 
 def _lacking(found: Lookup) -> list[Node]:

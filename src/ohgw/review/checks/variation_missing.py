@@ -21,19 +21,58 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
     unreadable = any(config.problem for config in project.configs.values())
     own = {
         "smoke": [run for run in found if run.role == "smoke"],
-        "full": [run for run in found if run.role != "smoke"],
+        "full": [run for run in found if run.role == "full"],
     }
+    shared = [run for run in found if run.role == "other"]
+    if not _listed(wanted, own["full"]):
+        own["full"] += shared
     for role, other in (("smoke", "full"), ("full", "smoke")):
-        listed = _matching(wanted, own[role]) or [
-            run for run in own[role] if any(_within(name, run.id, wanted) for name in wanted)
-        ]
+        listed = _listed(wanted, own[role])
         emptied = _emptied(project, role) and _matching(wanted, own[other])
         if listed or emptied:
             yield from _judge(check, project, role, wanted, own[role], listed)
         elif role == "full" and _matching(wanted, own[other]) and not unreadable:
             yield from _only_smoke(check, project, wanted)
+    yield from _undefined(check, project, wanted, found)
     if not _matching(wanted, found) and not unreadable:
         yield from _nowhere(check, project, wanted)
+
+
+def _listed(wanted: tuple[str, ...], runs: list[Run]) -> list[Run]:
+    return _matching(wanted, runs) or [
+        run for run in runs if any(_within(name, run.id, wanted) for name in wanted)
+    ]
+
+
+def _undefined(
+    check: Check, project: Project, wanted: tuple[str, ...], found: list[Run]
+) -> Iterator[Finding]:
+    """Named somewhere, but without a definition where the others have theirs."""
+    families: dict[str, list[Run]] = {}
+    for run in found:
+        if not run.node.is_scalar and run.role == "other":
+            holder = run.collection
+            key = f"{holder.path}:{holder.dotted}" if holder else run.path.rpartition("/")[0]
+            families.setdefault(key, []).append(run)
+    defined = {run.id for run in found if not run.node.is_scalar}
+    for runs in families.values():
+        have = [name for name in wanted if any(run.id == name for run in runs)]
+        lacking = [name for name in wanted if not any(same_id(name, id_) for id_ in defined)]
+        if len(have) < 2 or len(have) * 2 < len(wanted):
+            continue
+        for name in lacking:
+            if not any(run.id == name for run in found):
+                continue  # said already: it is named nowhere
+            holder = runs[0].collection
+            yield check.finding(
+                "error",
+                project.at(holder.path if holder else runs[0].path),
+                holder.line if holder else 1,
+                f"the variation {name!r} is named, but not defined where the others are.",
+                evidence=f"there: {', '.join(sorted(have))}",
+                fix=_FIX.format(id=repr(name)),
+            )
+        return
 
 
 def _matching(wanted: tuple[str, ...], runs: list[Run]) -> list[Run]:

@@ -47,7 +47,7 @@ def _same(
     check: Check, project: Project, answers: Flow, run: Run, other: Run, group: list[Run]
 ) -> Finding | None:
     """Two variations that differ, but in nothing that the code looks at."""
-    if run.id == other.id or dispatched(project, run.id, other.id):
+    if run.id == other.id or dispatched(project, run, other):
         return None
     if settings(run.node) == settings(other.node):
         if settings(run.node) or not _by_id(project, answers, run, other, group):
@@ -126,7 +126,7 @@ def _without_effect(
     if not isinstance(mine.value, str) or not isinstance(theirs.value, str):
         return False
     for node in given:
-        if any(use.kind in ("value", "stored") for use in uses(answers, node)):
+        if any(use.loose or use.kind in ("value", "stored") for use in uses(answers, node)):
             return False
         if not uses(answers, node):
             return False

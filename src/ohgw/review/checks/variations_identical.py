@@ -38,7 +38,7 @@ def _alike(project: Project, first: Run, second: Run) -> bool:
     if first.id == second.id or first.node is second.node:
         return False
     left, right = settings(first.node), settings(second.node)
-    if not left or left != right or dispatched(project, first.id, second.id):
+    if not left or left != right or dispatched(project, first, second):
         return False
     # run-seed0 and run-seed1 are replicates
     return re.sub(r"\d+", "", first.id) != re.sub(r"\d+", "", second.id) or (

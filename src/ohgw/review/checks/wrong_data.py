@@ -102,7 +102,7 @@ def _texts(answers: Flow, node: ast.expr) -> list[tuple[str, Node | None]]:
     if isinstance(value, str):
         return [(value, None)]
     found: dict[tuple[str, int], tuple[str, Node | None]] = {}
-    for part in answers.parts(node):
+    for part in answers.exact(node):
         if isinstance(part.value, str):
             found[part.value, id(part.origin)] = (part.value, part.origin)
     return list(found.values())

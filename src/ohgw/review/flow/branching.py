@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ohgw.review.flow.reads import Flow, flow
 from ohgw.review.flow.uses import Use, constants, keys_of_registry, uses
-from ohgw.review.flow.values import Ref
+from ohgw.review.flow.values import At, Ref
 from ohgw.review.memo import once
 from ohgw.review.nodes import Node
 from ohgw.review.project import Module, Project, constant, dotted
@@ -226,7 +226,7 @@ def guarded(
             in_body = child is current.body or (
                 isinstance(current.body, list) and child in current.body
             )
-            asks = any(answers.parts(item) for item in ast.walk(current.test))
+            asks = asks_configuration(answers, current.test)
             if asks and truth(answers, current.test, leaf) is not in_body:
                 of_chain = isinstance(child, ast.If) and not in_body and leaf is None
                 if not of_chain:
@@ -238,6 +238,66 @@ def guarded(
             return True
         child, current = current, module.parents.get(current)
     return False
+
+
+def asks_configuration(answers: Flow, test: ast.expr) -> bool:
+    """Whether a test depends on a setting as it is written, not on numbers made of some."""
+    return any(
+        isinstance(item, At) and not item.derived
+        for node in ast.walk(test)
+        for item in answers.record.values.get(node, ())
+    )
+
+
+def reachable(answers: Flow, module: Module, node: ast.AST, depth: int = 0) -> bool:
+    """Whether some configuration that is there leads to this code, as far as can be told."""
+    child, current = node, module.parents.get(node)
+    while current is not None:
+        if isinstance(current, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            calls = answers.callers.get(current, [])
+            if not calls or depth >= 5:
+                return True
+            return any(
+                (own := answers.module_of.get(call)) is not None
+                and reachable(answers, own, call, depth + 1)
+                for call, _ in calls
+            )
+        if isinstance(current, ast.If | ast.IfExp) and child is not current.test:
+            in_body = child is current.body or (
+                isinstance(current.body, list) and child in current.body
+            )
+            if asks_configuration(answers, current.test):
+                if not _possible(answers, current.test, in_body):
+                    return False
+        if isinstance(current, ast.Try) and child in current.body:
+            if not all(_raises(handler.body) for handler in current.handlers):
+                return False
+        if isinstance(current, ast.ExceptHandler | ast.match_case):
+            return False
+        child, current = current, module.parents.get(current)
+    return True
+
+
+def _possible(answers: Flow, test: ast.expr, wanted: bool) -> bool:
+    """Whether some value of the settings makes a test true (or false)."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _possible(answers, test.operand, not wanted)
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        operator, right = test.ops[0], constant(test.comparators[0])
+        values = [part.value for part in answers.parts(test.left) if part.is_scalar]
+        if isinstance(operator, ast.NotEq | ast.NotIn):
+            wanted = not wanted
+        if isinstance(operator, ast.Eq | ast.NotEq) and right is not ...:
+            return any((_lowered(v) == _lowered(right)) is wanted for v in values)
+        if isinstance(operator, ast.In | ast.NotIn) and isinstance(right, tuple | list | set):
+            return any((v in right) is wanted for v in values)
+        return False
+    values = [part.value for part in answers.parts(test) if part.is_scalar]
+    return any(bool(value) is wanted for value in values)
+
+
+def _lowered(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _chooses(answers: Flow, call: ast.Call, function: ast.AST, leaf: Node | None) -> bool:

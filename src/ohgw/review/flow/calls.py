@@ -46,11 +46,15 @@ SILENT = frozenset(
     """.split()
 )
 
-# Methods of a mapping or list that give (parts of) itself.
+# Methods of a mapping, list or text that give (parts of) itself.
 SELF_METHODS = frozenset(
     {"copy", "items", "values", "to_dict", "toDict", "as_dict", "model_dump", "__iter__", "dict",
-     "lower", "upper", "strip", "replace", "casefold", "rstrip", "lstrip", "removesuffix",
-     "removeprefix", "title", "capitalize", "split", "resolve", "absolute", "expanduser",
-     "read_text", "read_bytes", "open", "read", "as_posix", "joinpath", "with_suffix", "with_name",
-     "format"}
+     "lower", "upper", "strip", "casefold", "rstrip", "lstrip", "title", "capitalize"}
+)  # fmt: skip
+
+# Methods of a text or path that make another of it.
+TEXT_METHODS = frozenset(
+    {"replace", "removesuffix", "removeprefix", "split", "rsplit", "partition", "rpartition",
+     "resolve", "absolute", "expanduser", "read_text", "read_bytes", "open", "read", "as_posix",
+     "joinpath", "with_suffix", "with_name", "format", "join"}
 )  # fmt: skip

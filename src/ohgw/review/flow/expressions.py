@@ -131,7 +131,11 @@ def _named(solver: "Solver", node: ast.NamedExpr, scope: Scope) -> Value:
 
 def _operation(solver: "Solver", node: ast.BinOp, scope: Scope) -> Value:
     left, right = solver.value_of(node.left, scope), solver.value_of(node.right, scope)
-    numbers = derived(left) | derived(right)
+    numbers = frozenset(
+        item
+        for item in derived(left) | derived(right)
+        if isinstance(item, At) and not isinstance(item.node.value, str)
+    )
     if isinstance(node.op, ast.Div):  # of paths, or of numbers
         return numbers | frozenset(item for item in right if isinstance(item, Text | Open))
     if isinstance(node.op, ast.BitOr) and any(

@@ -3,7 +3,7 @@
 import ast
 from dataclasses import dataclass
 
-from ohgw.review.flow.branching import guarded
+from ohgw.review.flow.branching import guarded, reachable
 from ohgw.review.flow.reads import Flow
 from ohgw.review.flow.values import EACH, MERGED, OPEN, At, Item, Obj, Read
 from ohgw.review.memo import once
@@ -96,11 +96,20 @@ def function_of(module: Module, node: ast.AST) -> ast.AST:
     return current or module.tree or node
 
 
-def unconditional(answers: Flow, read: Read) -> bool:
-    """Whether the read happens in every run: no test of the configuration or the command line
-    stands above it, nothing catches its failure, and nothing asks for the key before."""
+def happens(answers: Flow, read: Read, lacking: Node | None = None) -> bool:
+    """Whether a read happens: in the variation of `lacking`, or in any where it is not given.
+
+    Not where something catches its failure, asks for the key before, or is asked for by an option
+    of the command line.
+    """
     asked = asked_keys(answers.project).get(function_of(read.module, read.expr), set())
-    if read.key in asked or guarded(answers, read.module, read.expr):
+    if read.key in asked:
+        return False
+    if lacking is not None:
+        leaf = next(lacking.leaves(), lacking)
+        if guarded(answers, read.module, read.expr, leaf):
+            return False
+    elif not reachable(answers, read.module, read.expr):
         return False
     child: ast.AST = read.expr
     current = read.module.parents.get(child)

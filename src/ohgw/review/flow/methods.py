@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING
 
 from ohgw.review.flow import calls
 from ohgw.review.flow.scopes import Scope
-from ohgw.review.flow.values import EACH, MERGED, NOTHING, OPEN, At, Obj, Ref, Text, Value, union
+from ohgw.review.flow.values import (
+    EACH,
+    MERGED,
+    NOTHING,
+    OPEN,
+    At,
+    Obj,
+    Ref,
+    Text,
+    Value,
+    derived,
+    union,
+)
 from ohgw.review.nodes import Node
 from ohgw.review.project import constant
 
@@ -41,7 +53,8 @@ def method(
         if isinstance(item, At) or (isinstance(item, Obj) and item.kind in ("display", "namespace"))
     )
     if not data:
-        return base if base and name in calls.SELF_METHODS and _texts(solver, node, scope) else None
+        known = name in calls.SELF_METHODS or name in calls.TEXT_METHODS
+        return base if base and known and _texts(solver, node, scope) else None
     if name in ("get", "pop", "setdefault"):
         return _get(solver, node, name, base, scope)
     arguments = [solver.value_of(argument, scope) for argument in node.args]
@@ -76,6 +89,8 @@ def method(
         return NOTHING
     if name in calls.SELF_METHODS:
         return data
+    if name in calls.TEXT_METHODS:
+        return derived(data)  # another text
     methods = [
         item for item in solver.value_of(function, scope) if isinstance(item, Ref)
     ] if any(isinstance(item, Obj) for item in base) else []  # fmt: skip

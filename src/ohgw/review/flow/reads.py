@@ -77,6 +77,14 @@ class Flow:
     def module_of(self) -> dict[ast.AST, Module]:
         return {node: module for module in self.project.parsed() for node in module.nodes}
 
+    def exact(self, expr: ast.AST) -> list[Node]:
+        """The nodes that an expression may be, where it can be nothing else."""
+        value = self.record.values.get(expr, frozenset())
+        items = [item for item in value if isinstance(item, At)]
+        if len(items) < len(value) or any(item.loose or item.derived for item in items):
+            return []
+        return [item.node for item in items]
+
     def parts(self, expr: ast.AST) -> list[Node]:
         """The nodes that an expression may be."""
         value = self.record.values.get(expr, frozenset())

@@ -117,8 +117,9 @@ class Solver:
             self.write(base, keys[0] if len(keys) == 1 else EACH, value)
             possible: set[Item] = {Text(str(key)) for key in keys}
             for made in base:
-                if isinstance(made, Obj):
-                    self.heap.store(("keys", made.site), EACH, possible or {OPEN})
+                if isinstance(made, Obj | At):
+                    place = made.site if isinstance(made, Obj) else made.node
+                    self.heap.store(("keys", place), EACH, possible or {OPEN})
 
     def write(self, base: Value, key: str | int, value: Value) -> None:
         for item in base:
@@ -152,13 +153,13 @@ class Solver:
         if isinstance(node, ast.Assign):
             value = self.value_of(node.value, scope)
             if scope.outer is None and len(node.targets) == 1:
-                value |= self._python_literal(node.targets[0], scope)
+                value = self._python_literal(node.targets[0], scope) or value
             for target in node.targets:
                 self.assign(target, value, scope)
         elif isinstance(node, ast.AnnAssign):
             value = self.value_of(node.value, scope) if node.value else NOTHING
             if scope.outer is None:
-                value |= self._python_literal(node.target, scope)
+                value = self._python_literal(node.target, scope) or value
             self.assign(node.target, value, scope)
         elif isinstance(node, ast.AugAssign):
             self.assign(node.target, self.value_of(node.value, scope), scope)
@@ -317,8 +318,7 @@ class Solver:
                 values: set[Item] = set()
                 for child in children:
                     values |= self.child(item, child)
-                alike = all(child.key_kind is str for child in children)
-                found |= values if alike else loosened(frozenset(values))
+                found |= values if _alike(item) else loosened(frozenset(values))
             elif isinstance(item, Obj):
                 for key in self.heap.keys(item.site):
                     if key != MERGED:
@@ -367,7 +367,8 @@ class Solver:
             return self.item(base, keys[0])
         if not keys:
             return self.below(base)
-        return union(loosened(self.item(base, key)) for key in keys)
+        found = union(self.item(base, key) for key in keys)
+        return found if all(_alike(item) for item in base) else loosened(found)
 
     # Expressions --------------------------------------------------------------------------
 
@@ -385,6 +386,13 @@ class Solver:
 
 
 @lru_cache(maxsize=4096)  # asked again and again while values grow
+def _alike(item: Item) -> bool:
+    """Whether every value of a mapping is a mapping: a table, in which any key will do."""
+    if not isinstance(item, At):
+        return not isinstance(item, Obj)
+    return all(child.key_kind is str for child in (item.node.children or {}).values())
+
+
 def _named(value: Value, key: str | int) -> Value:
     """Of values stored under keys that are not known: those whose own key it is, if any."""
     own = {

@@ -9,6 +9,8 @@ from ohgw.review.flow.values import EACH, MERGED, OPEN, At, Obj, Ref, Text
 from ohgw.review.nodes import Node
 from ohgw.review.project import Module, dotted
 
+_QUESTIONS = frozenset("startswith endswith find index count isdigit isnumeric".split())
+
 
 @dataclass(frozen=True)
 class Use:
@@ -24,13 +26,17 @@ class Use:
 def uses(flow: Flow, leaf: Node) -> list[Use]:
     """Every place where the scalar does something; assignments and calls are followed."""
     found = []
-    for expr, item in flow.occurrences.get(leaf.origin, ()):
+    items = flow.occurrences.get(leaf.origin, [])
+    exact = {expr for expr, item in items if not item.loose and not item.derived}
+    text = isinstance(leaf.value, str)
+    changed = {expr for expr, item in items if item.derived and text}
+    for expr in dict.fromkeys(expr for expr, _ in items):
         module = flow.module_of.get(expr)
         if module is None:
             continue
         kind = _kind(flow, module, expr, leaf)
         if kind:
-            found.append(Use(kind, expr, module, item.loose))
+            found.append(Use(kind, expr, module, expr not in exact or expr in changed))
     return found
 
 
@@ -63,7 +69,7 @@ def _kind(flow: Flow, module: Module, expr: ast.AST, leaf: Node) -> str:
     if isinstance(parent, ast.Attribute):  # x.lower(), x.startswith("a")
         call = module.parents.get(parent)
         if isinstance(call, ast.Call) and call.func is parent:
-            return "" if call in flow.record.values else "test"
+            return "test" if parent.attr in _QUESTIONS else ""
         return ""
     flows = ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Return | ast.NamedExpr
     flows |= ast.Starred | ast.Yield | ast.IfExp | ast.Expr | ast.comprehension | ast.withitem
@@ -130,18 +136,21 @@ def keys_of_registry(flow: Flow, base: ast.expr) -> list[str] | None:
     if not value:
         return None
     for item in value:
+        owner: object
         if isinstance(item, At) and item.load is None:
+            owner = item.node
             found += [str(key) for key in item.node.children or {}]
         elif isinstance(item, Obj) and isinstance(item.site, ast.Dict | ast.Call):
-            keys = flow.solver.heap.keys(item.site)
-            if MERGED in keys:
-                return None
-            found += [str(key) for key in keys if key != EACH]
-            if EACH in keys:  # filled by code: by a decorator, in a loop
-                possible = flow.solver.heap.field(("keys", item.site), EACH)
-                if OPEN in possible or not possible:
-                    return None
-                found += [text.value for text in possible if isinstance(text, Text)]
+            owner = item.site
         else:
             return None
+        keys = flow.solver.heap.keys(owner)
+        if MERGED in keys:
+            return None
+        found += [str(key) for key in keys if key != EACH]
+        if EACH in keys:  # filled by code: by a decorator, in a loop
+            possible = flow.solver.heap.field(("keys", owner), EACH)
+            if OPEN in possible or not possible:
+                return None
+            found += [text.value for text in possible if isinstance(text, Text)]
     return found
