@@ -4,7 +4,7 @@ import ast
 from typing import Any
 
 from ohgw.review.flow import flow
-from ohgw.review.flow.uses import uses
+from ohgw.review.flow.uses import Use, uses
 from ohgw.review.memo import once
 from ohgw.review.nodes import Node
 from ohgw.review.project import Project
@@ -80,13 +80,20 @@ def dispatched(project: Project, first: Run, second: Run) -> bool:
         if leaf.value == run.id and (leaf.key in ID_KEYS or leaf is run.node)
     ]
     if any(leaf.origin in answers.occurrences for leaf in named):
-        kinds = {u.kind for leaf in named for u in uses(answers, leaf) if not u.loose}
-        if not kinds & {"test", "registry", "value"}:
+        found = [use for leaf in named for use in uses(answers, leaf) if not use.loose]
+        if not any(use.kind in ("test", "registry") or _loads_by(use) for use in found):
             return False  # the id is only shown, or names a folder
     elif asked_for(project, first.id) or asked_for(project, second.id):
         return True  # asked for by the name of a file or of an option
     one, other = first.id.lower(), second.id.lower()
     return any((text in one) != (text in other) for text in _asked(project))
+
+
+def _loads_by(use: Use) -> bool:
+    """Whether a name is handed to something that finds code or data by it."""
+    parent = use.module.parents.get(use.expr)
+    name = ast.unparse(parent.func) if isinstance(parent, ast.Call) else ""
+    return any(word in name for word in ("load", "import", "getattr", "create", "match", "search"))
 
 
 def asked_for(project: Project, name: str) -> bool:

@@ -28,6 +28,7 @@ expected improvement and virtual points, but for the following.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -149,21 +150,23 @@ class BOIL:
             first, last = self._epochs.first, self._epochs.last
             return self._start(configuration, int(self._rng.integers(first, last + 1)))
         self._add_virtual_points()
-        known = self._known()
+        known, trials = self._known()
         self._theta = self._fit(known)
         candidates, acquisition = self._look(known, self._rng)
         x, epoch, value = candidates.best(acquisition, self._polished)
-        if self._paused:
-            trials, reached = np.array(list(self._paused.items())).T
-            row, target, other = best_resumed(acquisition, self._at(trials), reached)
+        # A trial without a point in the process looks unexplored, and is not.
+        paused = [trial for trial in self._paused if trial in trials]
+        if paused:
+            reached = np.array([self._paused[trial] for trial in paused])
+            row, target, other = best_resumed(acquisition, self._at(paused), reached)
             if other > value:
-                return self._resume(int(trials[row]), target)
+                return self._resume(paused[row], target)
         return self._start(self.space.from_unit(x), epoch)
 
     def draw(self, rng: np.random.Generator) -> Configuration:
         if self._is_blind():
             return self.space.sample(rng)
-        candidates, acquisition = self._look(self._known(), rng)
+        candidates, acquisition = self._look(self._known()[0], rng)
         return self.space.from_unit(candidates.best(acquisition, self._polished)[0])
 
     def amend(self, trial: int, configuration: Configuration) -> None:
@@ -219,13 +222,13 @@ class BOIL:
     def _add_virtual_points(self) -> None:
         """For the trials that ended since the last decision, under the last theta."""
         if self._ended and self._virtual:
-            posterior = self._posterior(self._known())
+            posterior = self._posterior(self._known()[0])
             for trial in self._ended:
                 scored = self._curves.scored(trial)
                 reached = max(scored)
                 between = np.arange(self._epochs.first, reached)
                 between = between[~np.isin(between, scored)]
-                z = self._z(np.full(len(between) + 1, trial), np.append(between, reached))
+                z = self._z([trial] * (len(between) + 1), np.append(between, reached))
                 most = int(self._virtual * z[-1, -1]) + 1 - len(scored)
                 picked = informative_epochs(posterior, z[:-1], most, self._log_condition)
                 self._curves.score(trial, between[picked].tolist())
@@ -242,8 +245,8 @@ class BOIL:
         """The acquisition under the last theta, and candidates for its best new trial."""
         pending, z = list(self._legs.targets.items())[-self._points :], None
         if pending:
-            trials, targets = np.array(pending).T
-            z = self._z(trials, self._epoch(targets))
+            trials, targets = zip(*pending, strict=True)
+            z = self._z(trials, self._epoch(np.array(targets)))
         posterior = self._posterior(known, z)
         candidates = Candidates(
             posterior, self._epochs, rng, self._snap, self._free, self._candidates
@@ -252,21 +255,24 @@ class BOIL:
         cost = self._resources.astype(np.float64)
         return candidates, ImprovementPerCost(posterior, self._epochs, cost, incumbent)
 
-    def _known(self) -> Points:
-        """What the process is given, under the last theta where it is too much for all of it."""
+    def _known(self) -> tuple[Points, set[int]]:
+        """What the process is given, and of which trials.
+
+        The last theta says which are the best where it is too much for all of them.
+        """
         gains = self._curves.gains()
         trials, epochs = self._curves.select(gains, self._theta[2], self._theta[3], self._points)
-        return Points(self._z(trials, epochs), gains[trials], epochs)
+        return Points(self._z(trials.tolist(), epochs), gains[trials], epochs), set(trials.tolist())
 
     def _posterior(self, known: Points, pending: Array | None = None) -> Posterior:
         y, _ = known.targets(self._theta)
         return Posterior(known.z, y, self._theta, self._noise, pending)
 
-    def _z(self, trials: Indices, epochs: Indices) -> Array:
+    def _z(self, trials: Iterable[int], epochs: Indices) -> Array:
         return np.column_stack((self._at(trials), self._epochs.to_unit(epochs)))
 
-    def _at(self, trials: Indices) -> Array:
-        return np.array([self._x[trial] for trial in trials.tolist()]).reshape(-1, self.space.d)
+    def _at(self, trials: Iterable[int]) -> Array:
+        return np.array([self._x[trial] for trial in trials]).reshape(-1, self.space.d)
 
     def _snap(self, x: Array) -> Array:
         """The same points (M, d), at discrete values that exist."""

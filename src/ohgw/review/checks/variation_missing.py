@@ -90,7 +90,8 @@ def _judge(
     """A configuration that lists variations has to list all of them."""
     renamed: list[tuple[str, Run]] = []
     for name in wanted:
-        kinds = {kind: run for run in runs if (kind := same_id(name, run.id))}
+        others = [run for run in runs if run.id == name or run.id not in wanted]
+        kinds = {kind: run for run in others if (kind := same_id(name, run.id))}
         if "exact" in kinds:
             continue
         close = list(kinds.values()) or [run for run in runs if _within(name, run.id, wanted)]

@@ -21,7 +21,7 @@ ANCHORS = 4  # points around which half of the candidates lie
 SPREAD = 0.1  # standard deviation of those candidates in each coordinate
 MOST_PAUSED = 16  # paused trials that are looked at, those with the best prospects
 MOST_EPOCHS = 32  # epochs that are looked at of each of them
-ITERATIONS = 30  # of L-BFGS-B
+LBFGS = {"maxiter": 30}
 
 
 class ImprovementPerCost:
@@ -112,7 +112,7 @@ class Candidates:
 
         low = np.where(self._free, 0.0, start).ravel()
         high = np.where(self._free, 1.0, start).ravel()
-        return descend(negative, start.ravel(), low, high, ITERATIONS).reshape(start.shape)
+        return descend(negative, start.ravel(), low, high, LBFGS).reshape(start.shape)
 
 
 def best_resumed(

@@ -12,7 +12,7 @@ compression together maximise the marginal likelihood: `theta`, (4,), holds them
 Shapes: `N` points, `M` points z = [x, t] to predict at, `d` hyperparameters, `T` epochs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf, log, pi
 
@@ -25,7 +25,8 @@ from ohgw.schedulers._surrogates.curve_compression import Indices, compress, com
 SCREENED = 64  # points on which kernel scales are compared; N^3 makes more of them dear
 GRID = (31, 8)  # midpoints and growths of the compressions that they are compared with
 EQUAL = 1e-9  # scores, which lie in [0, 1], count as equal where their deviation is smaller
-ITERATIONS = 50  # of L-BFGS-B at most; it mostly takes fewer than ten
+# Of L-BFGS-B; a step across a jump of the likelihood fails however often it is halved.
+LBFGS = {"maxiter": 50, "maxls": 8, "ftol": 1e-6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def fit(points: Points, noise: float, bounds: Array, warm: Array, scales: Array)
         return value, gradient * width
 
     start = np.divide(theta - low, width, out=np.zeros(4), where=width > 0.0)
-    found = descend(scaled, start, np.zeros(4), np.ones(4), ITERATIONS)
+    found = descend(scaled, start, np.zeros(4), np.ones(4), LBFGS)
     fitted: Array = np.clip(low + found * width, bounds[0], bounds[1])
     return fitted
 
@@ -163,7 +164,7 @@ def descend(
     start: Array,
     low: Array,
     high: Array,
-    iterations: int,
+    options: Mapping[str, float],
 ) -> Array:
     """Where L-BFGS-B gets to from `start`, (n,), given values and gradients, within the bounds."""
     from scipy.optimize import minimize  # loading it takes longer than loading all schedulers
@@ -174,7 +175,7 @@ def descend(
         jac=True,
         method="L-BFGS-B",
         bounds=np.column_stack((low, high)),
-        options={"maxiter": iterations},
+        options=dict(options),
     )
     end: Array = found.x
     return end
