@@ -14,7 +14,7 @@ from torch.func import vmap
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from ohgw.core.errors import UnknownNameError
+from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm, Final
 from ohgw.engines.build import make_engine
@@ -390,3 +390,39 @@ def test_layout_splits_and_flattens(shapes):
     first = next(iter(shapes))
     mask = layout.split(layout.mask({first}))
     assert all((part == float(name == first)).all() for name, part in mask.items())
+
+
+# options
+
+
+def test_label_noise_draws_the_stated_share_anew_and_leaves_the_rest():
+    clean, noisy = load("digits"), load("digits:label_noise=0.5")
+    changed = (clean.data["train"][1] != noisy.data["train"][1]).double().mean().item()
+    assert 0.35 < changed < 0.55  # a tenth of the drawn labels is the old one
+    assert noisy.name == "digits:label_noise=0.5"
+    for split in ("val", "test"):
+        assert_close(clean.data[split], noisy.data[split], rtol=0, atol=0)
+    assert_close(clean.data["train"][0], noisy.data["train"][0], rtol=0, atol=0)
+
+
+def test_token_noise_corrupts_inputs_and_never_what_is_to_be_predicted():
+    clean, noisy = load("charlm"), load("charlm:token_noise=0.15")
+    (x, y), (noisy_x, noisy_y) = clean.data["train"], noisy.data["train"]
+    assert 0.1 < (x != noisy_x).double().mean().item() < 0.15
+    assert_close(y, noisy_y, rtol=0, atol=0)
+
+
+def test_a_batch_size_reaches_steps_noise_and_copies():
+    task = load("digits:batch_size=32").to("cpu", torch.float64)
+    assert (
+        task.batch_size == 32 and task.noise_size == 4 * load("digits:batch_size=1").noise_size * 8
+    )
+    assert task.steps_per_epoch == len(task.data["train"][0]) // 32
+
+
+@pytest.mark.parametrize(
+    "spec", ["digits:label_noise=2", "digits:batch_size=0", "digits:batch_size=100000"]
+)
+def test_an_option_that_cannot_work_is_refused(spec):
+    with pytest.raises(SettingError):
+        load(spec)

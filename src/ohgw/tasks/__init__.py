@@ -1,12 +1,15 @@
-"""Tasks: data, model and training step of one problem; one file per task, one line in the table."""
+"""Tasks: data, model and training step of one problem; one file per task, one line in the table.
+
+Options follow a task's name after colons: `digits:label_noise=0.15:batch_size=32`.
+"""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
-from ohgw.core.errors import UnknownNameError
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import DifferentiableTask
+from ohgw.core.spec import read_spec
 from ohgw.tasks.breast_cancer import BreastCancer
 from ohgw.tasks.charlm import CharLM
 from ohgw.tasks.digits import Digits
@@ -19,10 +22,20 @@ TASKS: dict[str, Callable[..., DifferentiableTask]] = {
 
 
 def load(
-    name: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    spec: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> DifferentiableTask:
-    """The named task with its data on `device`. Raises `UnknownNameError`."""
-    if name not in TASKS:
-        raise UnknownNameError("task", name, TASKS)
-    options: dict[str, Any] = {"device": device, "dtype": dtype}
-    return TASKS[name](**options)
+    """The named task with its data on `device`; `spec` becomes its name.
+
+    Raises `UnknownNameError` for the name or an option, `SettingError` for a value.
+    """
+    name, options = read_spec("task", spec, TASKS)
+    task = TASKS[name](device, dtype, **options)
+    if task.steps_per_epoch < 1:
+        raise SettingError(f"Task {spec!r}: a mini-batch holds more than its training data.")
+    task.name = spec
+    return task
+
+
+def check_spec(spec: str) -> None:
+    """What `load` raises for a name or an option, without loading any data."""
+    read_spec("task", spec, TASKS)

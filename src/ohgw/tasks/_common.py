@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import Metric, Optimizer
 from ohgw.core.space import Space
 
@@ -96,6 +97,23 @@ def split_60_20_20(x: np.ndarray, y: np.ndarray) -> dict[str, tuple[np.ndarray, 
     return {"train": (x_train, y_train), "val": (x_val, y_val), "test": (x_test, y_test)}
 
 
+def check_share(task: str, option: str, value: float) -> None:
+    """Raises `SettingError` where an option is not a number in [0, 1]."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise SettingError(f"{option}={value!r} of task {task!r} must be a share, from 0 to 1.")
+
+
+def corrupted(codes: np.ndarray, share: float) -> np.ndarray:
+    """Class indices of any shape with `share` of them drawn anew, uniformly over those present.
+
+    A drawn class may be the old one. Fixed: every seed and every arm meets the same corruption,
+    and a larger share corrupts what a smaller one does.
+    """
+    rng = np.random.default_rng(0)
+    chance, drawn = rng.random(codes.shape), rng.choice(np.unique(codes), codes.shape)
+    return np.where(chance < share, drawn, codes)
+
+
 class ClassificationTask:
     """Base of the shipped tasks: a model's `logits`, an `augment`, and the rest follows.
 
@@ -109,14 +127,30 @@ class ClassificationTask:
     min_resource: int
     max_resource: int
     batch_size: int
+    noise_per_example: int
     noise_size: int
     optimizer: Optimizer
     layout: Layout
     data: dict[str, tuple[Tensor, ...]]
 
-    def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        batch_size: int | None = None,
+        label_noise: float = 0.0,
+    ):
+        """`label_noise` is the share of training labels that `_corrupted` draws anew."""
+        if batch_size is not None:
+            if not isinstance(batch_size, int) or batch_size < 1:
+                raise SettingError(f"batch_size={batch_size!r} of {self.name!r} must be from 1.")
+            self.batch_size = batch_size
+        check_share(self.name, "label_noise", label_noise)
+        self.noise_size = self.batch_size * self.noise_per_example
         self.device = torch.device(device)
         self.dtype = dtype
+        self._options: dict[str, Any] = {"batch_size": batch_size, "label_noise": label_noise}
 
     def _place(self, *tensors: Any) -> tuple[Tensor, ...]:
         """Tensors on the task's device; floating ones in its dtype."""
@@ -162,4 +196,4 @@ class ClassificationTask:
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Self:
         """The same task on another device or in another precision."""
-        return type(self)(device, dtype)
+        return type(self)(device, dtype, **self._options)

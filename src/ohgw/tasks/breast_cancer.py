@@ -13,7 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ohgw.core.space import get_space
-from ohgw.tasks._common import ClassificationTask, Layout, split_60_20_20, uniform_fan_in
+from ohgw.tasks._common import (
+    ClassificationTask,
+    Layout,
+    corrupted,
+    split_60_20_20,
+    uniform_fan_in,
+)
 from ohgw.training.optimizers import SGD
 
 MAX_JITTER = 0.5  # standard deviations of a feature at full magnitude
@@ -28,7 +34,7 @@ class BreastCancer(ClassificationTask):
     min_resource = 2
     max_resource = 54
     batch_size = 8
-    noise_size = batch_size * 30
+    noise_per_example = 30
     layout = Layout(
         {
             "linear1": (30, 32),
@@ -40,14 +46,23 @@ class BreastCancer(ClassificationTask):
         }
     )
 
-    def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        batch_size: int | None = None,
+        label_noise: float = 0.0,
+    ):
         from sklearn.datasets import load_breast_cancer  # takes a second to import
 
-        super().__init__(device, dtype)
+        super().__init__(device, dtype, batch_size=batch_size, label_noise=label_noise)
         self.space = get_space("exp-1")
         self.optimizer = SGD()
         splits = split_60_20_20(*load_breast_cancer(return_X_y=True))
-        mean, std = splits["train"][0].mean(0), splits["train"][0].std(0)
+        rows, labels = splits["train"]
+        splits["train"] = rows, corrupted(labels, label_noise)
+        mean, std = rows.mean(0), rows.std(0)
         self.data = {
             split: self._place((rows - mean) / std, labels)
             for split, (rows, labels) in splits.items()

@@ -19,11 +19,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ohgw.core.space import get_space
-from ohgw.tasks._common import ClassificationTask, Layout, accuracy, cross_entropy
+from ohgw.tasks._common import (
+    ClassificationTask,
+    Layout,
+    accuracy,
+    check_share,
+    corrupted,
+    cross_entropy,
+)
 from ohgw.training.optimizers import AdamW
 
 WIDTH, LAYERS, HEADS, WINDOW = 16, 2, 2, 32
 WARMUP_STEPS = 50.0  # at warmup_scale 1
+NOISE = LAYERS * (HEADS * WINDOW * WINDOW, WINDOW * WIDTH, WINDOW * WIDTH)  # for one window
 
 
 class CharLM(ClassificationTask):
@@ -33,29 +41,36 @@ class CharLM(ClassificationTask):
     min_resource = 1
     max_resource = 27
     batch_size = 2
+    noise_per_example = sum(NOISE)
 
-    def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32):
-        super().__init__(device, dtype)
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        batch_size: int | None = None,
+        label_noise: float = 0.0,
+        token_noise: float = 0.0,
+    ):
+        """`token_noise` corrupts training inputs, `label_noise` the characters to predict."""
+        super().__init__(device, dtype, batch_size=batch_size, label_noise=label_noise)
+        check_share(self.name, "token_noise", token_noise)
+        self._options["token_noise"] = token_noise
         self.space = get_space("exp-2")
         text = resources.files("ohgw.tasks").joinpath("data/sonnets.txt").read_text("ascii")
         self.characters = "".join(sorted(set(text)))
         code = np.array([self.characters.index(c) for c in text])
         first, second = int(0.8 * len(code)), int(0.9 * len(code))
-        self.data = {
-            split: self._place(*_windows(part))
-            for split, part in {
-                "train": code[:first],
-                "val": code[first:second],
-                "test": code[second:],
-            }.items()
-        }
+        parts = {"train": code[:first], "val": code[first:second], "test": code[second:]}
+        windows = {split: _windows(part) for split, part in parts.items()}
+        x, y = windows["train"]
+        windows["train"] = corrupted(x, token_noise), corrupted(y, label_noise)
+        self.data = {split: self._place(*pair) for split, pair in windows.items()}
         self.layout = Layout(_shapes(len(self.characters)))
         matrices = {name for name, shape in self.layout.shapes.items() if len(shape) == 2}
         decay = self.layout.mask(matrices - {"embedding", "position"})
         self.optimizer = AdamW(decay_mask=self._place(decay)[0], warmup_steps=WARMUP_STEPS)
-        attention, residual = HEADS * WINDOW * WINDOW, WINDOW * WIDTH
-        self._noise_sizes = LAYERS * [self.batch_size * n for n in (attention, residual, residual)]
-        self.noise_size = sum(self._noise_sizes)
+        self._noise_sizes = [self.batch_size * n for n in NOISE]
         future = torch.full((WINDOW, WINDOW), -torch.inf).triu(1)
         self._future = self._place(future)[0]  # added to the scores
 

@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ohgw.core.space import get_space
-from ohgw.tasks._common import ClassificationTask, Layout, split_60_20_20, uniform_fan_in
+from ohgw.tasks._common import (
+    ClassificationTask,
+    Layout,
+    corrupted,
+    split_60_20_20,
+    uniform_fan_in,
+)
 from ohgw.training.optimizers import SGD
 
 MAX_SHIFT = 1.5  # pixels: one standard deviation at full magnitude
@@ -27,7 +33,7 @@ class Digits(ClassificationTask):
     min_resource = 1
     max_resource = 27
     batch_size = 8
-    noise_size = batch_size * 4
+    noise_per_example = 4
     layout = Layout(
         {
             "conv1": (8, 1, 3, 3),
@@ -41,15 +47,24 @@ class Digits(ClassificationTask):
         }
     )
 
-    def __init__(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        batch_size: int | None = None,
+        label_noise: float = 0.0,
+    ):
         from sklearn.datasets import load_digits  # takes a second to import
 
-        super().__init__(device, dtype)
+        super().__init__(device, dtype, batch_size=batch_size, label_noise=label_noise)
         self.space = get_space("exp-1")
         self.optimizer = SGD()
         x, y = load_digits(return_X_y=True)
         splits = split_60_20_20(x.reshape(-1, 1, 8, 8) / 16.0, y)
-        mean, std = splits["train"][0].mean(), splits["train"][0].std()
+        images, labels = splits["train"]
+        splits["train"] = images, corrupted(labels, label_noise)
+        mean, std = images.mean(), images.std()
         self.data = {
             split: self._place((images - mean) / std, labels)
             for split, (images, labels) in splits.items()
