@@ -46,6 +46,7 @@ def rows_of(directory):
     rows = [json.loads(line) for line in lines]
     for row in rows:
         row.pop("wall", None)
+        row.pop("started", None)
     return rows
 
 

@@ -17,6 +17,7 @@ STOPPED = 130  # what a shell reports for Ctrl-C
 VERBS = {
     "tune": "Find good hyperparameters for TASK.",
     "compare": "Compare methods on TASK: time to target, scores and overhead on paired seeds.",
+    "study": "Run a whole experimental design, cell by cell, and report on it.",
     "tasks": "List the tasks, their hyperparameters and their rungs.",
     "schedulers": "List the schedulers and their options.",
     "review": "Decide from evidence whether experiment code derived from BASE is ready.",
@@ -82,8 +83,9 @@ def _panel(message: str, title: str, style: str) -> None:
 def _resume_command(directory: object) -> str:
     """The present command with what it needs to go on in the same place."""
     words = ["ohgw", *sys.argv[1:]]
-    if "--out" not in words and not any(word.startswith("--out=") for word in words):
-        words += ["--out", str(directory)]
+    option = "--results-dir" if "study" in words[:2] else "--out"
+    if not any(word == option or word.startswith(f"{option}=") for word in words):
+        words += [option, str(directory)]
     if "--resume" not in words:
         words.append("--resume")
     return " ".join(words)

@@ -10,6 +10,9 @@ OHGWError
 ├── RecordError                a record is corrupted, half-written, or of another schema
 ├── PlanMismatchError          a store was written by a different plan
 ├── StorageError               a directory cannot be created, read or written
+│   └── HeldError              another process writes there
+├── DataError                  a task's data are not there, or not what they should be
+├── WorkerError                a process of a study ended before its work did
 └── Interrupted                a run was stopped and can be resumed
 
 A message names the value (`!r`), the place and the remedy. The command line prints it in one
@@ -19,6 +22,7 @@ panel and exits with status 2; it never prints a traceback for an `OHGWError`.
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 class OHGWError(Exception):
@@ -38,6 +42,9 @@ class UnknownNameError(OHGWError, LookupError):
         hint = f" Did you mean {close[0]!r}?" if close else ""
         super().__init__(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
         self.kind, self.name, self.known = kind, name, known
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind, self.name, self.known)  # as it travels between processes
 
 
 class SettingError(OHGWError, ValueError):
@@ -68,9 +75,24 @@ class StorageError(OHGWError, OSError):
     """A directory or file cannot be created, read or written."""
 
 
+class HeldError(StorageError):
+    """Another process is writing to a directory."""
+
+
+class WorkerError(OHGWError):
+    """A process of a study ended before its work did."""
+
+
+class DataError(OHGWError, OSError):
+    """The data of a task cannot be had, or are not what they should be."""
+
+
 class Interrupted(OHGWError):
     """The user stopped a run; everything computed is on disk."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(f"Stopped. Everything computed so far is kept in {directory}.")
         self.directory = directory
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.directory,)

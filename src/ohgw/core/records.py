@@ -58,7 +58,9 @@ class Header(_Row):
     metric: str
     mode: Literal["min", "max"]
     step_flops: float | None = None
+    space: dict[str, dict[str, Any]] | None = None  # `Space.to_dict`; None in older records
     versions: dict[str, str] = {}
+    started: str = ""  # ISO 8601, UTC
 
 
 class Report(_Row):

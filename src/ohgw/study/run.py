@@ -1,9 +1,13 @@
-"""Run a plan: searches on an engine, rows into a store, a snapshot now and then."""
+"""Run a plan: searches on an engine, rows into a store, a snapshot now and then.
+
+A complete run ends with its rows as Parquet and, last of all, a manifest of what it cost.
+"""
 
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +17,17 @@ import yaml
 
 import ohgw.version
 from ohgw.core.errors import DivergedError, Interrupted
+from ohgw.core.layout import FINALS_NAME, MANIFEST_NAME, REPORTS_NAME, Manifest
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.core.records import Final, Header, Plan, read_records
+from ohgw.core.records import Final, Header, Plan, Report, read_records
 from ohgw.engines.build import make_engine
 from ohgw.engines.engine import Engine, drive
 from ohgw.engines.process import tuned_process
 from ohgw.engines.search import Search
 from ohgw.engines.states import Paused
+from ohgw.study.accounting import Account, Costs, git_revision
+from ohgw.study.export import parquet_writer
+from ohgw.study.memory import measure_memory
 from ohgw.study.plan import Task, make_searches
 from ohgw.study.store import Store
 
@@ -55,11 +63,18 @@ class _Snapshots:
 
 
 def run(
-    plan: Plan, task: Task, directory: Path, *, resume: bool = False, watcher: Watcher | None = None
+    plan: Plan,
+    task: Task,
+    directory: Path,
+    *,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    memory: bool = False,
 ) -> list[Final]:
     """Run `plan` into `directory` and return the closing rows, one for each search.
 
-    With `resume`, goes on with the run that is there, or starts one where there is none. Raises
+    With `memory`, the peak memory of each arm's probes is measured too, which takes seconds. With
+    `resume`, goes on with the run that is there, or starts one where there is none. Raises
     `Interrupted` once the watcher asks to stop, and `DivergedError` where no trial of any search
     had a finite score; the record is complete in that case too.
     """
@@ -78,11 +93,43 @@ def run(
             engine, searches = _set_up(plan, task)
             store.create(_header(plan, task, engine))
             snapshot = None
-        _drive(store, engine, searches, snapshot, watcher)
-        finals = read_records(store.records_path)[2]
+        account = Account(torch.device(plan.device))
+        _drive(store, engine, searches, snapshot, watcher, account)
+        header, reports, finals = read_records(store.records_path)
         _write_best(store, task, engine, searches, finals)
+        store.write(REPORTS_NAME, parquet_writer(Report, reports))
+        store.write(FINALS_NAME, parquet_writer(Final, finals))
+        manifest = _manifest(directory.name, header, account, len(reports), len(finals))
+        if memory:
+            measured = measure_memory(plan, task)
+            manifest = manifest.model_copy(update={"memory": measured})
+        text = manifest.model_dump_json(indent=2).encode()
+        store.write(MANIFEST_NAME, lambda file: file.write(text))
         store.finish()
         return _closing(finals, task, directory)
+
+
+def _manifest(name: str, header: Header, account: Account, reports: int, finals: int) -> Manifest:
+    costs = account.costs()
+    on_gpu = account.device.type == "cuda"
+    return Manifest(
+        id=name,
+        versions=header.versions,
+        git=git_revision(),
+        device=header.plan.device,
+        started=header.started,
+        seconds=costs.wall,
+        cpu_seconds=costs.cpu,
+        device_seconds=costs.wall if on_gpu else None,
+        gpu_hours=costs.wall / 3600 if on_gpu else 0.0,
+        peak_rss_bytes=costs.peak_rss,
+        peak_cuda_bytes=costs.peak_cuda,
+        energy_joules=costs.energy,
+        memory=None,
+        step_flops=header.step_flops,
+        reports=reports,
+        finals=finals,
+    )
 
 
 def _finals_if_complete(store: Store, plan: Plan) -> list[Final] | None:
@@ -121,12 +168,14 @@ def _header(plan: Plan, task: Task, engine: Engine) -> Header:
         metric=task.metric.name,
         mode=task.metric.mode,
         step_flops=engine.step_flops,
+        space=task.space.to_dict(),
         versions={
             "ohgw": ohgw.version.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
         },
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
@@ -136,22 +185,23 @@ def _drive(
     searches: list[Search],
     snapshot: dict[str, Any] | None,
     watcher: Watcher,
+    account: Account,
 ) -> None:
-    wall, began = 0.0, time.monotonic()
     if snapshot is not None:
-        wall = snapshot["wall"]
+        account.earlier = Costs(**snapshot["costs"])
         for search, state in zip(searches, snapshot["searches"], strict=True):
             search.load_state_dict(state)
         jobs = {(job.search, job.trial): job for s in searches for job in s.jobs.values()}
         engine.bind(searches)
         engine.load_state_dict(snapshot["engine"], jobs)
+    account.start()
     snapshots = _Snapshots()
 
     def save() -> None:
         before = time.monotonic()
         store.save_snapshot(
             {
-                "wall": wall + before - began,
+                "costs": asdict(account.costs()),
                 "searches": [search.state_dict() for search in searches],
                 "engine": engine.state_dict(),
             }
@@ -167,7 +217,8 @@ def _drive(
             save()
 
     watcher.on_start(searches)
-    drive(searches, engine, store.append, on_turn, resumed=snapshot is not None, wall=wall)
+    resumed, wall = snapshot is not None, account.earlier.wall
+    drive(searches, engine, store.append, on_turn, resumed=resumed, wall=wall)
 
 
 def _write_best(

@@ -17,10 +17,9 @@ from typing import IO, Any
 
 import torch
 
-from ohgw.core.errors import PlanMismatchError, RecordError, StorageError
+from ohgw.core.errors import HeldError, PlanMismatchError, RecordError, StorageError
 from ohgw.core.records import (
     RECORDS_NAME,
-    SCHEMA,
     Final,
     Header,
     Plan,
@@ -31,6 +30,7 @@ from ohgw.core.records import (
 )
 
 SNAPSHOT_NAME = "snapshot.pt"
+SNAPSHOT_SCHEMA = 2
 _MACHINE = {"threads"}  # fields of a plan that a resumed run takes over instead of comparing
 
 
@@ -53,7 +53,7 @@ class Store:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StorageError(
+                raise HeldError(
                     f"{self.directory}: another run is writing here. Wait for it, stop it, or "
                     "choose another --out."
                 ) from None
@@ -161,7 +161,7 @@ class Store:
 
     def save_snapshot(self, state: dict[str, Any]) -> None:
         """Replace the snapshot; the old one stays valid until the new one is complete."""
-        content = {"schema": SCHEMA, "length": self.flush(), **state}
+        content = {"schema": SNAPSHOT_SCHEMA, "length": self.flush(), **state}
         self.write(SNAPSHOT_NAME, lambda file: torch.save(content, file))
 
     def write(self, name: str, put: Callable[[IO[bytes]], Any]) -> None:
@@ -185,10 +185,10 @@ class Store:
                 f"{self.snapshot_path}: damaged ({type(error).__name__}). Delete this file: "
                 "--resume then computes the run again from its start, with the same result."
             ) from None
-        if snapshot.get("schema") != SCHEMA:
+        if snapshot.get("schema") != SNAPSHOT_SCHEMA:
             raise RecordError(
                 f"{self.snapshot_path}: written with schema {snapshot.get('schema')!r}, this "
-                f"version reads {SCHEMA}. Resume with the version of ohgw that wrote it."
+                f"version reads {SNAPSHOT_SCHEMA}. Resume with the version of ohgw that wrote it."
             )
         return snapshot
 

@@ -1,0 +1,81 @@
+"""What a study will cost, before it is run: work counted, seconds from a moment of each cell."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ohgw import tasks
+from ohgw.core.layout import CellPlan, StudyPlan
+from ohgw.engines.build import make_engine
+from ohgw.engines.engine import drive
+from ohgw.engines.process import tuned_process
+from ohgw.study.plan import make_searches
+
+SAMPLE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One cell. `seconds` extrapolates from its first moments and may be off by half."""
+
+    cell: str
+    searches: int
+    epochs: float  # work of all searches at most
+    flops: float | None
+    seconds: float
+
+
+class _Enough(Exception):
+    """The sample is long enough."""
+
+
+def forecast(
+    plan: StudyPlan, tell: Callable[[Forecast], None] = lambda found: None
+) -> list[Forecast]:
+    """Run each cell for two seconds without recording anything, and extrapolate.
+
+    Cells that differ in seeds or arms alone share a sample. Raises what a run would raise for a
+    setting that cannot work.
+    """
+    pace: dict[tuple[str, str, int, str], tuple[float, float | None]] = {}
+    found = []
+    for cell in plan.cells:
+        searches = len(cell.plan.calibration_seeds) + len(cell.plan.seeds) * len(cell.plan.arms)
+        epochs = searches * cell.plan.budget
+        key = (cell.plan.task, cell.plan.scheduler, cell.plan.workers, cell.plan.engine)
+        if key not in pace:
+            pace[key] = _sample(cell)
+        seconds, flops = pace[key]
+        forecasted = Forecast(
+            cell.id, searches, epochs, None if flops is None else flops * epochs, seconds * epochs
+        )
+        tell(forecasted)
+        found.append(forecasted)
+    return found
+
+
+def _sample(cell: CellPlan) -> tuple[float, float | None]:
+    """Seconds and FLOPs of an epoch of work, in the company of the cell's other searches."""
+    torch.set_num_threads(cell.plan.threads)
+    task = tasks.load(cell.plan.task, device=cell.plan.device)
+    engine = make_engine(cell.plan.engine, task)
+    searches = make_searches(cell.plan, task, engine)
+    began = time.perf_counter()
+
+    def on_turn() -> None:
+        if time.perf_counter() - began > SAMPLE_SECONDS:
+            raise _Enough
+
+    with tuned_process():
+        try:
+            drive(searches, engine, lambda row: None, on_turn)
+        except _Enough:
+            pass
+    elapsed = time.perf_counter() - began
+    share = sum(search.progress for search in searches) / len(searches)
+    epochs = len(searches) * cell.plan.budget
+    step = engine.step_flops
+    flops = None if step is None else step * engine.steps_per_unit
+    return elapsed / max(share, 1e-6) / epochs, flops
