@@ -111,7 +111,7 @@ def test_tasks_and_doctor(ohgw):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_list_of_verbs_says_what_each_says_itself(ohgw, verb):
-    command = import_module(f"ohgw.cli.{verb}").command
+    command = import_module(f"ohgw.cli.{verb.replace('-', '_')}").command
     assert inspect.getdoc(command).splitlines()[0] == VERBS[verb]
     status, out, _ = ohgw("--help")
     assert status == 0 and VERBS[verb].split(":")[0] in out

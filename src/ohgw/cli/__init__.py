@@ -17,7 +17,8 @@ STOPPED = 130  # what a shell reports for Ctrl-C
 VERBS = {
     "tune": "Find good hyperparameters for TASK.",
     "compare": "Compare methods on TASK: time to target, scores and overhead on paired seeds.",
-    "study": "Run a whole experimental design, cell by cell, and report on it.",
+    "study": "Run a study: every task, scheduler and arm on every paired seed, then its report.",
+    "new-experiment": "Write a complete experiment to derive one's own from.",
     "tasks": "List the tasks, their hyperparameters and their rungs.",
     "schedulers": "List the schedulers and their options.",
     "review": "Decide from evidence whether experiment code derived from BASE is ready.",
@@ -42,7 +43,7 @@ class Verbs(TyperGroup):
         if name not in VERBS:
             raise UnknownNameError("command", name, VERBS)
         verb = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        verb.command(name)(import_module(f"ohgw.cli.{name}").command)
+        verb.command(name)(import_module(f"ohgw.cli.{name.replace('-', '_')}").command)
         return name, typer.main.get_command(verb), rest
 
 

@@ -95,7 +95,8 @@ def _bars(
         if found.state != "running":
             for row in rows.pop(found.cell, {}).values():
                 progress.remove_task(row)
-            progress.console.print(f"{found.cell} {found.state}", style="dim", highlight=False)
+            if mode == "bars":
+                progress.console.print(f"{found.cell} {found.state}", style="dim", highlight=False)
             return
         mine = rows.setdefault(found.cell, {})
         if found.cell not in mine:

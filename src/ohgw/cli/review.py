@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ohgw.cli._experiment import TEMPLATE
 from ohgw.core.errors import OHGWError, SettingError, UnknownNameError
 from ohgw.review.checks import Context
 from ohgw.review.findings import CANNOT_TELL
@@ -28,7 +29,8 @@ def command(
         ),
     ] = None,
     base: Annotated[
-        str | None, typer.Option(help="BASE, or none: DERIVED is then reviewed alone.")
+        str | None,
+        typer.Option(help="BASE, shipped (of new-experiment), or none."),
     ] = None,
     spec: Annotated[Path | None, typer.Option(help="SPEC.yaml: what the code is to do.")] = None,
     prompt: Annotated[
@@ -108,4 +110,7 @@ def _context(
 
 
 def _project(label: str, origin: str | None) -> Project | None:
-    return None if origin in (None, "none") else Project(read_tree(label, str(origin)))
+    """A tree by its origin; `shipped` is what `ohgw new-experiment` writes."""
+    if origin is None or origin == "none":
+        return None
+    return Project(read_tree(label, str(TEMPLATE) if origin == "shipped" else origin))

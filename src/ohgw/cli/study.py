@@ -8,21 +8,26 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import track
+from rich.progress import track as tracked
 from rich.table import Table
 
 from ohgw.analysis import wording
 from ohgw.cli import _options as options
+from ohgw.cli._experiment import is_experiment, run_experiment
 from ohgw.cli._study_progress import Mode, observing
 from ohgw.core.errors import SettingError
 from ohgw.core.layout import StudyPlan, read_study
 from ohgw.study.conduct import begin, conduct
 from ohgw.study.configuration import compose_study
 from ohgw.study.forecast import Forecast, forecast
+from ohgw.study.sinks import check_sinks, send_complete
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="exp1, exp2, breadth, ablations, desk ...")],
+    name: Annotated[
+        str,
+        typer.Argument(help="exp1, exp2, breadth, desk ... or an experiment folder."),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="seeds=10, blocks.digits.scheduler=[pasha], ~blocks.language ..."),
@@ -47,17 +52,28 @@ def command(
     config_dir: Annotated[
         Path | None, typer.Option(help="Further groups: study/, task/, method/.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run an experiment folder that is not ready.")
+    ] = False,
+    track: Annotated[
+        str, typer.Option(help="Also send the records to mlflow or wandb; joined by commas.")
+    ] = "",
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Progress as JSON lines on standard error.")
     ] = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Run a study: every cell of task, scheduler and workers, every arm on every paired seed."""
+    """Run a study: every task, scheduler and arm on every paired seed, then its report."""
     if smoke and full:
         raise SettingError("--smoke and --full exclude each other. Choose one.")
+    if is_experiment(name):
+        run_experiment(Path(name), results_dir, smoke=smoke, force=force, quiet=quiet)
+        return
     if resume and results_dir is None:
         raise SettingError("--resume needs --results-dir, the directory to go on in.")
+    trackers = [name.strip() for name in track.split(",") if name.strip()]
+    check_sinks(trackers)
     plan = compose_study(name, overrides or (), smoke=smoke, config_dir=config_dir)
     if dry_run:
         _show_forecast(plan, quiet=quiet, as_json=as_json, jobs=jobs)
@@ -68,10 +84,11 @@ def command(
     mode: Mode = "lines" if json_lines else "none" if quiet or as_json else "bars"
     with observing(plan, complete, mode) as observer:
         conduct(plan, directory, jobs=jobs, tell=observer.tell, stopping=observer.stopping)
+    send_complete(trackers, directory)
 
 
 def _show_forecast(plan: StudyPlan, *, quiet: bool, as_json: bool, jobs: int) -> None:
-    bar = track(plan.cells, "Timing", console=Console(stderr=True), disable=quiet or as_json)
+    bar = tracked(plan.cells, "Timing", console=Console(stderr=True), disable=quiet or as_json)
     steps = iter(bar)
     next(steps, None)
 

@@ -4,6 +4,7 @@ OHGWError
 ├── SpaceError                 a search space, or a configuration against its space, is wrong
 ├── UnknownNameError           a task, method, scheduler, recipe, engine or option is unknown
 ├── SettingError               a setting cannot work: a budget of zero, no workers ...
+├── MissingExtraError          a feature needs a library that an extra of this package brings
 ├── HypergradError
 │   └── InvisibleHyperparameterError   an estimator cannot see a hyperparameter it was asked about
 ├── DivergedError              every trial of a search diverged
@@ -13,6 +14,7 @@ OHGWError
 │   └── HeldError              another process writes there
 ├── DataError                  a task's data are not there, or not what they should be
 ├── WorkerError                a process of a study ended before its work did
+├── NotReadyError              experiment code was reviewed and is not ready for a full run
 └── Interrupted                a run was stopped and can be resumed
 
 A message names the value (`!r`), the place and the remedy. The command line prints it in one
@@ -51,6 +53,17 @@ class SettingError(OHGWError, ValueError):
     """A setting has a value that cannot work."""
 
 
+class MissingExtraError(OHGWError):
+    """A feature needs a library that an extra of this package brings."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an extra: pip install 'ohgw[{extra}]'.")
+        self.feature, self.extra = feature, extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.feature, self.extra)
+
+
 class HypergradError(OHGWError):
     """A hypergradient cannot be computed as asked."""
 
@@ -85,6 +98,10 @@ class WorkerError(OHGWError):
 
 class DataError(OHGWError, OSError):
     """The data of a task cannot be had, or are not what they should be."""
+
+
+class NotReadyError(OHGWError):
+    """Experiment code was reviewed and is not ready for a full run."""
 
 
 class Interrupted(OHGWError):

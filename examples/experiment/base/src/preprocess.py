@@ -28,7 +28,8 @@ def split(x, y, seed: int) -> dict[str, Split]:
     x_train, x_val, y_train, y_val = train_test_split(
         x_rest, y_rest, test_size=0.25, random_state=seed, stratify=y_rest
     )
-    mean, std = x_train.mean(0), x_train.std(0) + 1e-8
+    mean, std = x_train.mean(0), x_train.std(0)
+    std[std == 0] = 1.0  # a pixel that never changes in training may change elsewhere
     parts = {"train": (x_train, y_train), "val": (x_val, y_val), "test": (x_test, y_test)}
     return {
         name: (torch.as_tensor((a - mean) / std).float(), torch.as_tensor(b).long())

@@ -18,6 +18,7 @@ _MAX_VALUES = 10_000
 
 def _run(check: Check, context: Context) -> Iterator[Finding]:
     base = context.base.tree.files if context.base else {}
+    held: dict[str, list[tuple[File, int, str]]] = {}  # by folder at the top
     for file in context.derived.tree.texts(".json", ".jsonl", ".csv"):
         parts = PurePosixPath(file.path).parts
         inside = any(_FOLDERS.fullmatch(part.lower()) for part in parts[:-1])
@@ -29,14 +30,18 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
             continue
         found = _metric(file)
         if found:
-            yield check.finding(
-                "warning",
-                context.derived.at(file.path),
-                found[0],
-                f"{file.path} holds {found[1]} before anything was run.",
-                evidence=(file.lines[found[0] - 1].strip()[:120] if file.lines else ""),
-                fix="Take results out of the code; let the run write them.",
-            )
+            held.setdefault(str(PurePosixPath(*parts[:-1][:1])), []).append((file, *found))
+    for folder, files in held.items():
+        file, line, name = files[0]
+        more = f", and {len(files) - 1} more files below {folder}/ are like it" if files[1:] else ""
+        yield check.finding(
+            "warning",
+            context.derived.at(file.path),
+            line,
+            f"{file.path} holds {name} before anything was run{more}.",
+            evidence=(file.lines[line - 1].strip()[:120] if file.lines else ""),
+            fix="Take results out of the code; let the run write them.",
+        )
 
 
 def _metric(file: File) -> tuple[int, str] | None:
