@@ -107,7 +107,8 @@ def _split(source: Source, function: Function) -> str | None:
         n.id
         for s in half
         if isinstance(s, ast.Assign | ast.AnnAssign)
-        for n in ast.walk(s)
+        for target in (s.targets if isinstance(s, ast.Assign) else [s.target])
+        for n in ast.walk(target)  # not the variables of comprehensions
         if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
     used = {n.id for s in rest for n in ast.walk(s) if isinstance(n, ast.Name)}

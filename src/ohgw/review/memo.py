@@ -1,23 +1,22 @@
-"""Facts about a project that several checks ask for: computed once, forgotten with the project."""
+"""Facts about a project or a module that several checks ask for: computed once."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from ohgw.review.project import Project
-
+Subject = TypeVar("Subject")
 Fact = TypeVar("Fact")
 
 
-def once(function: Callable[[Project], Fact]) -> Callable[[Project], Fact]:
-    """`function` of a project, called at most once a project."""
-    known: WeakKeyDictionary[Project, Fact] = WeakKeyDictionary()
+def once(function: Callable[[Subject], Fact]) -> Callable[[Subject], Fact]:
+    """`function`, called at most once a project or module, whose answer is forgotten with it."""
+    known: WeakKeyDictionary[Subject, Fact] = WeakKeyDictionary()
 
     @wraps(function)
-    def cached(project: Project) -> Fact:
-        if project not in known:
-            known[project] = function(project)
-        return known[project]
+    def cached(subject: Subject) -> Fact:
+        if subject not in known:
+            known[subject] = function(subject)
+        return known[subject]
 
     return cached

@@ -31,13 +31,13 @@ _QUANTITIES: dict[str, tuple[str, bool]] = {
         ("MCC", True, "mcc"),
         ("R2", True, "r2"),
         ("reward", True, "reward rewards"),
-        ("loss", False, "loss losses"),
+        ("loss", False, "loss losses crossentropy"),
         ("perplexity", False, "perplexity perplexities ppl ppls"),
         ("error", False, "error err errs"),
         ("MSE", False, "mse"),
         ("RMSE", False, "rmse"),
         ("MAE", False, "mae"),
-        ("NLL", False, "nll"),
+        ("NLL", False, "nll logloss loglosses"),
         ("WER", False, "wer"),
         ("CER", False, "cer"),
         ("ECE", False, "ece"),
@@ -52,8 +52,12 @@ BOUNDED = frozenset({"accuracy", "F1", "AUC", "IoU", "Dice", "MRR", "NDCG"})  # 
 _SPLITS: dict[str, Split] = {
     "train": "train", "training": "train", "tr": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
+    "test": "test", "testing": "test", "te": "test", "tst": "test", "trn": "train",
 }  # fmt: skip
+_EXAMPLES = frozenset(
+    "x y data df ds set dataset loader dataloader images labels inputs targets idx ids".split()
+)
+_PAIRS = {("log", "loss"), ("log", "losses"), ("cross", "entropy")}
 # Words that may stand around the head without changing what is measured.
 _TRAILING = frozenset(
     "mean avg average macro micro weighted best final last value val valid validation dev test "
@@ -86,6 +90,9 @@ def words(name: str) -> tuple[str, ...]:
 def quantity(name: str) -> tuple[str, bool] | None:
     """(what is measured, whether higher is better); None where the name says neither."""
     parts = list(words(name))
+    for k in range(len(parts) - 2, -1, -1):
+        if tuple(parts[k : k + 2]) in _PAIRS:  # one word; a log loss is no other scale of a loss
+            parts[k : k + 2] = ["".join(parts[k : k + 2])]
     joined = [f"{a}{b}" for a, b in pairwise(parts)]
     if not parts or _OTHER.intersection(parts):
         return None
@@ -103,7 +110,7 @@ def quantity(name: str) -> tuple[str, bool] | None:
 def split_of(name: str) -> Split | None:
     """The one split that a name speaks of; None for none or several."""
     parts = list(words(name))
-    if len(parts) > 1 and parts[-1] == "val":
+    if len(parts) > 1 and parts[-1] == "val" and parts[-2] not in _EXAMPLES:
         parts.pop()  # loss_val is the value of a loss
     found = {_SPLITS[word] for word in parts if word in _SPLITS}
     return found.pop() if len(found) == 1 else None
@@ -186,7 +193,15 @@ def same(first: ast.AST, second: ast.AST) -> bool:
             one, two = getattr(a, name, None), getattr(b, name, None)
             if not isinstance(one, ast.AST) and one != two:
                 return False
+        if _filled(a) != _filled(b):
+            return False  # x[:n] and x[n:]
     return True
+
+
+def _filled(node: ast.AST) -> list[int]:
+    """How many children each field of a node has."""
+    fields = (value for name, value in ast.iter_fields(node) if name != "ctx")
+    return [len(v) if isinstance(v, list) else int(isinstance(v, ast.AST)) for v in fields]
 
 
 def enclosing(module: Module, node: ast.AST) -> ast.AST:

@@ -5,10 +5,16 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
+from ohgw.review.metrics import called
 from ohgw.review.project import Module, dotted
 
 _OFF = ("no_grad", "inference_mode")
 _ON = ("enable_grad",)
+# What leaves a tensor without a graph without one.
+_SHAPES = frozenset(
+    "to cuda cpu view reshape flatten squeeze unsqueeze long float int size len transpose permute "
+    "contiguous item astype".split()
+)
 
 
 def _run(check: Check, context: Context) -> Iterator[Finding]:
@@ -45,7 +51,76 @@ def _lost_graph(module: Module, call: ast.Call) -> str:
         and name in _targets(node)
     ]
     switches = [_switched_off(module, node) for node in values]
-    return f"{switches[0]}, where its loss was computed" if switches and all(switches) else ""
+    if switches and all(switches):
+        return f"{switches[0]}, where its loss was computed"
+    for node in values:
+        switch = _without_inputs(module, function, node)
+        if switch:
+            return f"{switch}, where what its loss is made of was computed (line {node.lineno})"
+    return ""
+
+
+def _without_inputs(module: Module, function: ast.AST, node: ast.AST) -> str:
+    """The switch under which everything was computed that a loss is made of, just before it.
+
+    `loss = F.cross_entropy(logits, labels)`, after `with torch.no_grad(): logits = model(x)`.
+    """
+    value = getattr(node, "value", None)
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(value, ast.Call):
+        return ""
+    arguments = [*value.args, *(keyword.value for keyword in value.keywords)]
+    inner = [n for argument in arguments for n in ast.walk(argument)]
+    if any(isinstance(n, ast.Call) and called(n) not in _SHAPES for n in inner):
+        return ""
+    block = _block(module, node)
+    found = ""
+    for name in {n.id for n in inner if isinstance(n, ast.Name)}:
+        switch = _last_switch(block, node, name)
+        if switch:
+            found = switch
+        elif any(
+            name in _targets(other) and _computes(other)
+            for other in ast.walk(function)
+            if isinstance(other, ast.Assign | ast.AnnAssign)
+        ):
+            return ""  # it may have a graph
+    return found
+
+
+def _computes(node: ast.Assign | ast.AnnAssign) -> bool:
+    """Whether a value is made by more than moving and indexing data."""
+    return node.value is not None and any(
+        isinstance(n, ast.Call) and called(n) not in _SHAPES for n in ast.walk(node.value)
+    )
+
+
+def _block(module: Module, node: ast.AST) -> list[ast.stmt]:
+    """The statements that a statement stands among."""
+    parent = module.parents.get(node)
+    for name in ("body", "orelse", "finalbody"):
+        part = getattr(parent, name, None)
+        if isinstance(part, list) and node in part:
+            return part
+    return []
+
+
+def _last_switch(block: list[ast.stmt], node: ast.AST, name: str) -> str:
+    """The off switch around the last assignment of a name before a statement of a block."""
+    found = ""
+    for statement in block:
+        if statement is node:
+            break
+        if isinstance(statement, ast.With):
+            names = [_called(item.context_expr) for item in statement.items]
+            bound = any(isinstance(n, ast.Assign) and name in _targets(n) for n in statement.body)
+            if bound:
+                found = next((switch for switch in names if switch in _OFF), "")
+        elif any(
+            isinstance(n, ast.Assign | ast.AugAssign | ast.AnnAssign) and name in _targets(n)
+            for n in ast.walk(statement)
+        ):
+            found = ""
+    return found
 
 
 def _targets(node: ast.AST) -> set[str]:

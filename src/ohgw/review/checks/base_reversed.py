@@ -3,13 +3,13 @@
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
 from ohgw.review.metrics import called, name_of, number, quantity, split_of, words
 from ohgw.review.pairing import Difference, Pair, names_in, pairs, size, statement_counts
-from ohgw.review.preservation import pieces
-from ohgw.review.project import Definition, Project, constant
+from ohgw.review.project import Definition, Module, Project, constant
 
 _UP = (ast.Gt, ast.GtE)
 _DOWN = (ast.Lt, ast.LtE)
@@ -22,6 +22,7 @@ _ORDERS = frozenset("reverse ascending descending largest greater_is_better".spl
 _TRANSFORMS = frozenset("exp exp2 sqrt log log2".split())
 _STEPS = frozenset("grad grads gradient gradients lr rate eta learning alpha".split())
 _NO_DATA = frozenset("transform transforms tfm tfms tf size aug augment path dir batch".split())
+_DIVIDERS = frozenset("random_split Subset train_test_split KFold StratifiedKFold split".split())
 SHARE = 0.5  # of a base function that has to be found again under another name
 
 
@@ -29,32 +30,69 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
     base, derived, comparison = context.base, context.derived, context.comparison
     if base is None or comparison is None:
         return
-    everywhere = statement_counts([_body(piece.definition) for piece in pieces(derived)])
-    bodies = []
+    blocks: list[tuple[Block, Block]] = []
     for fate in comparison.fates:
         if fate.new is None or fate.old.is_class:
             continue
         if fate.kind == "kept" or fate.share >= SHARE:
-            bodies.append((fate.old.definition, fate.new.definition))
-    for old, new in bodies:
-        found = pairs(_body(old), _body(new), everywhere)
-        yield from _judged(check, base, derived, old, new, found)
+            blocks += _with_inner(fate.old.definition, fate.new.definition)
+    for module in base.parsed():
+        new = derived.modules.get(module.path)
+        if module.tree is not None and new is not None and new.tree is not None:
+            blocks.append((
+                Block(module.path, module.tree.body, module), Block(new.path, new.tree.body, new),
+            ))  # fmt: skip
+    everywhere = _statements(derived)
+    for old, latest in blocks:
+        found = pairs(old.body, latest.body, everywhere)
+        yield from _judged(check, base, derived, old, latest, found)
 
 
-def _body(definition: Definition) -> list[ast.stmt]:
-    return definition.node.body
+@dataclass(frozen=True)
+class Block:
+    """The body of a function, or what a module does outside of functions."""
+
+    name: str
+    body: list[ast.stmt]
+    module: Module
+
+
+def _with_inner(old: Definition, new: Definition) -> Iterator[tuple[Block, Block]]:
+    """Two functions, and those inside of them that have the same names."""
+    yield (
+        Block(old.name, old.node.body, old.module),
+        Block(new.name, new.node.body, new.module),
+    )
+    there = {node.name: node for node in _inner(new.node)}
+    for node in _inner(old.node):
+        if node.name in there:
+            name, body = f"{new.name}.{node.name}", there[node.name].body
+            yield Block(name, node.body, old.module), Block(name, body, new.module)
+
+
+def _inner(node: ast.AST) -> list[ast.FunctionDef]:
+    return [n for n in ast.walk(node) if isinstance(n, ast.FunctionDef) and n is not node]
+
+
+def _statements(derived: Project) -> Counter[str]:
+    """How often each statement stands anywhere in the newer tree."""
+    bodies: list[list[ast.stmt]] = []
+    for module in derived.parsed():
+        bodies.append(module.tree.body if module.tree else [])
+        bodies += [n.body for n in module.nodes if isinstance(n, ast.FunctionDef)]
+    return statement_counts(bodies)
 
 
 def _judged(
     check: Check,
     base: Project,
     derived: Project,
-    old: Definition,
-    new: Definition,
+    old: Block,
+    new: Block,
     found: list[Pair],
 ) -> Iterator[Finding]:
     for pair in found:
-        said = _turned(pair, new)
+        said = _turned(pair, old, new)
         if said:
             before, after = old.module.source(pair.old_line), new.module.source(pair.line)
             yield check.finding(
@@ -67,13 +105,15 @@ def _judged(
             )
 
 
-def _turned(pair: Pair, function: Definition) -> str:
+def _turned(pair: Pair, before: Block, function: Block) -> str:
     """What a pair turns round; empty where it does not, or where the subject changed too."""
     if not pair.differences or _subject_changed(pair) or _is_another(pair):
         return ""
     swapped = _swapped(pair)
     if swapped:
         return swapped
+    if said := _held_out(pair) or _flag(pair, before, function):
+        return said
     for difference in pair.differences:
         said = _harm(difference, pair, function)
         if said:
@@ -109,7 +149,46 @@ def _swapped(pair: Pair) -> str:
     return ""
 
 
-def _harm(difference: Difference, pair: Pair, function: Definition) -> str:
+def _held_out(pair: Pair) -> str:
+    """Several places at once: `score(x_val, y_val)` that became `score(x_train, y_train)`."""
+    labels = []
+    for difference in pair.differences:
+        old, new = difference.old, difference.new
+        if type(old) is not type(new) or not isinstance(
+            old, ast.Name | ast.Attribute | ast.Constant
+        ):
+            return ""
+        if isinstance(getattr(new, "ctx", None), ast.Store):
+            return ""
+        assert isinstance(new, ast.expr)
+        one, other = _label(old), _label(new)
+        if split_of(one) not in ("val", "test") or split_of(other) != "train":
+            return ""
+        rest = [[w for w in words(label) if split_of(w) is None] for label in (one, other)]
+        if rest[0] != rest[1] or set(rest[0]) & _NO_DATA:
+            return ""
+        labels.append((one, other))
+    one, other = labels[0]
+    return f"uses {other!r} where the base uses {one!r}"
+
+
+def _flag(pair: Pair, before: Block, after: Block) -> str:
+    """`MNIST(root, train=False)` that became `train=True`, unless a new line then splits it."""
+    for difference in pair.differences:
+        owner = difference.path[-1] if difference.path else None
+        if isinstance(owner, ast.keyword) and owner.arg in ("train", "is_train", "training"):
+            if constant(difference.old) is False and constant(difference.new) is True:
+                if not _dividers(after) - _dividers(before):
+                    return f"says {owner.arg}=True where the base says {owner.arg}=False"
+    return ""
+
+
+def _dividers(block: Block) -> set[str]:
+    calls = (n for b in block.body for n in ast.walk(b) if isinstance(n, ast.Call))
+    return {called(node) for node in calls} & _DIVIDERS
+
+
+def _harm(difference: Difference, pair: Pair, function: Block) -> str:
     old, new = difference.old, difference.new
     if isinstance(old, ast.cmpop) and isinstance(new, ast.cmpop):
         return _comparison(old, new, difference)
@@ -192,7 +271,7 @@ def _label(node: ast.expr) -> str:
     return value if isinstance(value, str) and len(value) < 40 else name_of(node)
 
 
-def _constant(old: ast.AST, new: ast.AST, difference: Difference, function: Definition) -> str:
+def _constant(old: ast.AST, new: ast.AST, difference: Difference, function: Block) -> str:
     """A measured value that became a number of the code."""
     known = number(new)
     if known is None or known in (0.0, -1.0) or abs(known) == float("inf"):
@@ -235,9 +314,7 @@ def _seed(old: ast.AST, new: ast.AST) -> str:
     return ""
 
 
-def _sign(
-    old: ast.AST, new: ast.AST, difference: Difference, pair: Pair, function: Definition
-) -> str:
+def _sign(old: ast.AST, new: ast.AST, difference: Difference, pair: Pair, function: Block) -> str:
     """A step up the gradient, a metric without its sign or its transformation."""
     signs = (ast.Add, ast.Sub)
     if isinstance(old, signs) and isinstance(new, signs) and type(old) is not type(new):

@@ -7,11 +7,13 @@ from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
 from ohgw.review.flow import At, Flow, Splat, flow
 from ohgw.review.flow.lookups import Lookup, happens, lookup
+from ohgw.review.flow.origin import loads_configuration
 from ohgw.review.flow.values import Obj, Read
-from ohgw.review.memo import once
+from ohgw.review.keynames import all_keys, all_parameters, reflects
 from ohgw.review.mentions import alike, mentioned
-from ohgw.review.nodes import Node, configurations
+from ohgw.review.nodes import Node, configurations, files
 from ohgw.review.project import Project, constant
+from ohgw.review.resolve import names
 
 _FIX = "Use one name on both sides."
 
@@ -40,8 +42,41 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
                 missing.setdefault((node.path, node.line, node.dotted), []).append(found)
     for lookups in missing.values():
         yield _missing(check, project, lookups)
-    for splat in answers.splats:
+    for splat in (*answers.splats, *_comprehended(project, answers)):
         yield from _arguments(check, project, answers, splat)
+    yield from _twins(check, project)
+
+
+def _twins(check: Check, project: Project) -> Iterator[Finding]:
+    """`load(path)["runs"]`, where no mapping has `runs`, and nothing reads `runs_value` of a file.
+
+    Such a read was followed to no mapping, because none of the files has its key.
+    """
+    tops = [
+        child
+        for root in files(project)
+        for child in (root.children or {}).values()
+        if isinstance(child.key, str) and not mentioned(project, child.key)
+    ]
+    for module in project.parsed() if tops else ():
+        for node in module.nodes:
+            key = constant(node.slice) if isinstance(node, ast.Subscript) else None
+            if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
+                continue
+            if not isinstance(key, str) or key in all_keys(project) or len(key) < 3:
+                continue
+            twins = [top for top in tops if alike(key, str(top.key))]
+            if not twins or not loads_configuration(project, module, node.value):
+                continue
+            yield check.finding(
+                "error",
+                [project.at(module.path), *(project.at(twin.path) for twin in twins[:4])],
+                [node.lineno, *(twin.line for twin in twins[:4])],
+                f"{module.path} reads the key {key!r} without a default; {twins[0].path} has "
+                f"{twins[0].key!r}, which no code reads: the run stops there.",
+                evidence=module.source(node.lineno),
+                fix=_FIX,
+            )
 
 
 def _place(read: Read) -> tuple[str, int]:
@@ -55,13 +90,15 @@ def _nowhere(project: Project, answers: Flow, read: Read) -> bool:
     """
     if read.optional or read.kind not in ("item", "attribute") or read.key.startswith("_"):
         return False
-    if read.key in _all_keys(project):
+    if read.key in all_keys(project) or (
+        read.key in all_parameters(project) and (read.kind == "attribute" or reflects(project))
+    ):
         return False
     base = getattr(read.expr, "value", None)
     parts = [item.node for item in read.bases if isinstance(item, At) and item.node.children]
     key = _own_key(base)
     if key is not None:
-        return any(part.key == key for part in parts)
+        return any(part.key == key or _is_group(part, key) for part in parts)
     if not isinstance(base, ast.Name) or not parts:
         return False
     known = {
@@ -83,27 +120,10 @@ def _own_key(base: object) -> str | None:
     return base.attr if isinstance(base, ast.Attribute) else None
 
 
-@once
-def _all_keys(project: Project) -> frozenset[str]:
-    """Keys of configurations, and names that code may give to keys, fields or options."""
-    found = {str(node.key) for root in configurations(project) for node in root.walk()}
-    for module in project.parsed():
-        for node in module.nodes:
-            if isinstance(node, ast.Dict):
-                found |= {str(constant(key)) for key in node.keys if key is not None}
-            elif isinstance(node, ast.keyword | ast.arg) and node.arg:
-                found.add(node.arg)
-            elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-                found.add(str(constant(node.slice)))
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                found.add(node.attr)
-            elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "add_argument":
-                found |= {str(constant(a)).lstrip("-").replace("-", "_") for a in node.args}
-            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-                found.add(node.name)
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                found.add(node.target.id)
-    return frozenset(found)
+def _is_group(part: Node, key: str) -> bool:
+    """A file that is merged under the name of its folder: conf/model/small.yaml as `model`."""
+    folders = part.path.split("/")[:-1]
+    return part.parent is None and bool(folders) and folders[-1] == key
 
 
 def _unknown(check: Check, project: Project, answers: Flow, read: Read) -> Finding:
@@ -111,7 +131,8 @@ def _unknown(check: Check, project: Project, answers: Flow, read: Read) -> Findi
     parts = [item.node for item in read.bases if isinstance(item, At) and item.node.children]
     key = _own_key(getattr(read.expr, "value", None))
     named = sorted(
-        (p for p in parts if p.key == key or key is None), key=lambda p: (p.path, p.line)
+        (p for p in parts if key is None or p.key == key or _is_group(p, key)),
+        key=lambda p: (p.path, p.line),
     )
     part = named[0]
     return check.finding(
@@ -245,6 +266,29 @@ def _option(check: Check, project: Project, answers: Flow, read: Read) -> Iterat
         evidence=f"{read.module.source(line)}  # defined: {', '.join(map(str, sorted(known[0])))}",
         fix=_FIX,
     )
+
+
+def _comprehended(project: Project, answers: Flow) -> Iterator[Splat]:
+    """`F(**{name: bounds[0] for name, bounds in part.items()})` has the keys of the part."""
+    for module in project.parsed():
+        for node in module.nodes:
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            made = [k.value for k in node.keywords if k.arg is None]
+            if len(made) != 1 or not isinstance(made[0], ast.DictComp):
+                continue
+            (first, *more), key = made[0].generators, made[0].key
+            over, target = first.iter, first.target
+            if more or first.ifs or not isinstance(key, ast.Name):
+                continue
+            if not isinstance(over, ast.Call) or not isinstance(over.func, ast.Attribute):
+                continue
+            named = target.elts[0] if isinstance(target, ast.Tuple) else None
+            if over.func.attr == "items" and getattr(named, "id", "") == key.id:
+                callee = names(project).definition(module, node.func.id)
+                parts = answers.record.values.get(over.func.value, frozenset())
+                if callee is not None and parts:
+                    yield Splat(node, module, callee, parts)
 
 
 def _arguments(check: Check, project: Project, answers: Flow, splat: Splat) -> Iterator[Finding]:

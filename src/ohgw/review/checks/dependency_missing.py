@@ -24,8 +24,9 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
     if not declared.is_there:
         yield from _no_manifest(check, context)
         return
-    if not declared.names and "project" not in derived.manifest.data:
-        return  # `dependency-schema` says that nothing is declared
+    if not declared.names and declared.home == "pyproject.toml":
+        if "project" not in derived.manifest.data:
+            return  # `dependency-schema` says that nothing is declared
     base = context.base
     before = sorted(declaration(base).names) if base is not None else []
     known_before = {i.name for i in outside_imports(base)} if base is not None else set()

@@ -16,6 +16,7 @@ from ohgw.review.metrics import (
     words,
 )
 from ohgw.review.project import Module, constant
+from ohgw.review.pvalues import written
 
 # Holders of numbers that are not claimed to be measured here.
 _EXCUSED = frozenset(
@@ -30,7 +31,9 @@ _HOLDERS = frozenset(
     "result results metric metrics score scores summary report stats record records row rows "
     "output outputs log logs history final evaluation eval".split()
 )
-_SINKS = frozenset("dump dumps log append update save write record extend add_scalar".split())
+_LOGS = frozenset("log log_metric add_scalar record report scalar".split())
+_SINKS = _LOGS | frozenset("dump dumps append update save write extend".split())
+_EVALUATES = frozenset("evaluate evaluation eval validate validation".split())
 _MADE = frozenset(
     "random rand randn randint uniform normal normalvariate gauss beta exp sqrt log log1p tanh sin "
     "cos min max round float abs item clip standard_normal triangular choice power pow".split()
@@ -61,7 +64,7 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
 def _of(module: Module) -> Iterator[tuple[int, str]]:
     for node in module.nodes:
         if isinstance(node, ast.Dict):
-            if _is_result(module, node):
+            if _is_result(module, node) or _is_row(module, node):
                 for key, value in zip(node.keys, node.values, strict=True):
                     yield from _stored(module, constant(key), value)
         elif isinstance(node, ast.Assign):
@@ -77,6 +80,8 @@ def _of(module: Module) -> Iterator[tuple[int, str]]:
                 if called(node) != "dict" or _is_result(module, node):
                     for item in node.keywords:
                         yield from _stored(module, item.arg, item.value)
+                if called(node) in _LOGS and len(node.args) > 1:
+                    yield from _stored(module, constant(node.args[0]), node.args[1])
         elif isinstance(node, ast.Return) and node.value is not None:
             function = enclosing(module, node)
             name = getattr(function, "name", "")
@@ -88,6 +93,21 @@ def _of(module: Module) -> Iterator[tuple[int, str]]:
                         node.lineno,
                         f"{name} returns {_shown(node.value)}, which nothing measured.",
                     )
+            elif set(words(name)) & _EVALUATES and not _excused(name):
+                yield from _evaluated(module, name, node)
+    yield from written(module)
+
+
+def _evaluated(module: Module, name: str, node: ast.Return) -> Iterator[tuple[int, str]]:
+    """`def evaluate(model, loader): return 0.31, 0.93`."""
+    assert node.value is not None
+    values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+    numbers = [number(value) for value in values]
+    if any(isinstance(up, ast.If | ast.ExceptHandler) for up in above(module, node)):
+        return
+    if all(n is not None and _telling(n) for n in numbers):
+        shown = ", ".join(f"{n:g}" for n in numbers)
+        yield node.lineno, f"{name} returns {shown}, which nothing measured."
 
 
 def _stored(module: Module, key: object, value: ast.expr) -> Iterator[tuple[int, str]]:
@@ -201,6 +221,26 @@ def _is_result(module: Module, node: ast.AST) -> bool:
             return False
         child = up
     return False
+
+
+def _is_row(module: Module, node: ast.Dict) -> bool:
+    """A mapping with something measured: `{"val_loss": val_loss, "accuracy": 0.9}`."""
+    measured = False
+    for key, value in zip(node.keys, node.values, strict=True):
+        label = constant(key)
+        if isinstance(label, str) and quantity(label) and not _excused(label):
+            of_code = isinstance(value, ast.Call) and number(value) is None and not made_up(value)
+            measured = measured or of_code or quantity(name_of(value)) is not None
+    if not measured:
+        return False
+    for up in above(module, node):
+        if isinstance(up, ast.Assign | ast.AnnAssign):
+            return not _excused(name_of(up.targets[0] if isinstance(up, ast.Assign) else up.target))
+        if isinstance(up, ast.keyword) and _excused(up.arg or ""):
+            return False
+        if isinstance(up, ast.Return):
+            return not _excused(getattr(enclosing(module, node), "name", ""))
+    return True
 
 
 def _is_guarded(module: Module, node: ast.AST) -> bool:

@@ -3,12 +3,15 @@
 import ast
 from collections.abc import Iterator
 
+from ohgw.review import descent, objectives, rankings, targets
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
+from ohgw.review.measures import direct
 from ohgw.review.metrics import (
     BOUNDED,
     called,
     enclosing,
+    is_test_module,
     keyword,
     name_of,
     number,
@@ -16,7 +19,7 @@ from ohgw.review.metrics import (
     words,
 )
 from ohgw.review.nodes import files
-from ohgw.review.project import Module, constant
+from ohgw.review.project import Module, Project, constant
 from ohgw.review.tracking import Tracking, trackings
 
 _PICKED = frozenset(
@@ -36,7 +39,7 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
     project = context.derived
     for module in project.parsed():
         seen: set[int] = set()
-        for line, message in _of(module):
+        for line, message in _of(project, module):
             if line not in seen:
                 seen.add(line)
                 yield check.finding(
@@ -66,7 +69,7 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
                 )
 
 
-def _of(module: Module) -> Iterator[tuple[int, str]]:
+def _of(project: Project, module: Module) -> Iterator[tuple[int, str]]:
     for tracking in trackings(module):
         yield from _tracked(tracking)
     for node in module.nodes:
@@ -75,6 +78,11 @@ def _of(module: Module) -> Iterator[tuple[int, str]]:
             yield from _modes(module, node)
     yield from _plateaus(module)
     yield from _studies(module)
+    if not is_test_module(module):
+        yield from targets.contradictions(module)
+        yield from rankings.contradictions(project, module)
+        yield from objectives.contradictions(project, module)
+        yield from descent.contradictions(project, module)
 
 
 def _tracked(tracking: Tracking) -> Iterator[tuple[int, str]]:
@@ -288,16 +296,17 @@ def _studies(module: Module) -> Iterator[tuple[int, str]]:
         if known is None or objective is None:
             continue
         returned = {
-            quantity(name_of(inner.value))
+            direct(inner.value)
             for inner in ast.walk(objective.node)
-            if isinstance(inner, ast.Return)
+            if isinstance(inner, ast.Return) and inner.value is not None
         }
         measured = returned.pop() if len(returned) == 1 else None
-        if measured and measured[1] != known[0]:
+        if measured and measured.upwards != known[0]:
+            sign = "minus the " if measured.negated else ""
             yield (
                 known[1],
-                f"The study seeks the {_extreme(known[0])} of {measured[0]}, of which "
-                f"{_better(measured[1])} is better.",
+                f"The study seeks the {_extreme(known[0])} of {sign}{measured.name}, of which "
+                f"{_better(measured.upwards)} is better.",
             )
 
 

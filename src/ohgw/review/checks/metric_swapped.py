@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
+from ohgw.review.metric_bodies import contradictions
 from ohgw.review.metrics import called, is_test_module, name_of, quantity, split_of, words
 from ohgw.review.project import Definition, Module, constant
 from ohgw.review.resolve import Names, names
@@ -32,6 +33,12 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
 
 
 def _of(module: Module, resolver: Names) -> Iterator[tuple[int, str]]:
+    yield from contradictions(module)
+    for definition in module.definitions.values():
+        if not isinstance(definition.node, ast.ClassDef):
+            for node in ast.walk(definition.node):
+                if isinstance(node, ast.Return) and node.value is not None:
+                    yield from _counted(definition.node.name, node.value)
     for node in module.nodes:
         if isinstance(node, ast.Assign):
             for target in node.targets:
@@ -42,6 +49,7 @@ def _of(module: Module, resolver: Names) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add):
             yield from _counted(name_of(node.target), node.value)
         elif isinstance(node, ast.Dict):
+            yield from _exchanged(node)
             for key, value in zip(node.keys, node.values, strict=True):
                 label = constant(key)
                 if isinstance(label, str):
@@ -60,16 +68,54 @@ def _pair(label: str, value: ast.expr) -> Iterator[tuple[int, str]]:
     source = name_of(value)
     given = quantity(source)
     if given is None:
-        if isinstance(value, ast.Call) and called(value).endswith(("_score", "_error")):
-            own = quantity(called(value).removesuffix("_score"))
-            if own and _contradicts(wanted, own):
-                yield value.lineno, f"{label} is given what {called(value)} measures: {own[0]}."
+        yield from _computed(wanted, label, value)
         return
     if _contradicts(wanted, given):
         yield value.lineno, f"{label} is given {source}: {given[0]} under the name of {wanted[0]}."
     elif "train" in {split_of(label), split_of(source)} and wanted[0] == given[0]:
         if split_of(label) and split_of(source) and split_of(label) != split_of(source):
             yield value.lineno, f"{label} is given {source}, a measure of another split."
+
+
+def _exchanged(node: ast.Dict) -> Iterator[tuple[int, str]]:
+    """`{"accuracy": error, "ece": accuracy}`: each under the other's name."""
+    pairs = [
+        (label, name_of(value), value)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if isinstance(label := constant(key), str) and isinstance(value, ast.Name | ast.Attribute)
+    ]
+    given = {label: source for label, source, _ in pairs}
+    for label, source, value in pairs:
+        if label != source and given.get(source) == label and (quantity(label) or quantity(source)):
+            yield value.lineno, f"{label} and {source} are each under the other's name."
+
+
+def _computed(wanted: tuple[str, bool], label: str, value: ast.expr) -> Iterator[tuple[int, str]]:
+    """`accuracy = cross_entropy(logits, y)`, `ppl = total_loss / count`."""
+    core, divided = value, False
+    for _ in range(6):
+        if isinstance(core, ast.BinOp) and isinstance(core.op, ast.Div):
+            core, divided = core.left, True
+        elif (
+            isinstance(core, ast.Call)
+            and called(core) in ("item", "float", "mean")
+            and (inner := core.args[:1] or [getattr(core.func, "value", core)])
+        ):
+            core = inner[0]
+    if isinstance(core, ast.Subscript) and not isinstance(constant(core.slice), str):
+        return  # stats[1] is one of several
+    source = called(core) if isinstance(core, ast.Call) else name_of(core) if divided else ""
+    if divided and not source:
+        return
+    source = name_of(core) or source if divided else source
+    own = quantity(source.removesuffix("_score"))
+    if own is None or not _contradicts(wanted, own) or words(label) == ("acc",):
+        return
+    if wanted[0] == "loss" and own[0] not in ("accuracy", "F1", "AUC"):
+        return  # some losses are made of what is higher for better
+    if divided and wanted[0] not in ("perplexity", "accuracy"):
+        return
+    yield value.lineno, f"{label} is given what {source} measures: {own[0]}."
 
 
 def _contradicts(wanted: tuple[str, bool], given: tuple[str, bool]) -> bool:

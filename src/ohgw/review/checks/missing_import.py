@@ -19,6 +19,17 @@ Problem = tuple[int, str, str]  # line, message, fix
 def _run(check: Check, context: Context) -> Iterator[Finding]:
     project = context.derived
     for module in project.parsed():
+        for line, message, fix in {
+            found[1]: found for found in _attributes(project, module)
+        }.values():
+            yield check.finding(
+                "error",
+                project.at(module.path),
+                line,
+                message,
+                evidence=module.source(line),
+                fix=fix,
+            )
         for node in module.nodes:
             if not isinstance(node, ast.Import | ast.ImportFrom) or is_optional(module, node):
                 continue
@@ -31,6 +42,51 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
                     evidence=module.source(line),
                     fix=fix,
                 )
+
+
+def _attributes(project: Project, module: Module) -> Iterator[Problem]:
+    """`import model` and `model.perplexity(...)`, where model.py has no such name."""
+    imported = names(project).imports.get(module, {})
+    rebound = {n.id for n in module.nodes
+               if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}  # fmt: skip
+    rebound |= {n.arg for n in module.nodes if isinstance(n, ast.arg)}
+    rebound |= {n.rpartition(".")[2] for n in module.definitions}
+    for node in module.nodes:
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+            continue
+        name = node.value.id
+        found = imported.get(name)
+        if found is None or found.module is None or found.name is not None or name in rebound:
+            continue
+        own = found.module
+        if own is module or own.tree is None or own.path.endswith("__init__.py"):
+            continue
+        if own.name != found.package or found.package in STDLIB or is_known(found.package):
+            continue  # an installed package may be meant
+        bound = bindings(project, own)
+        if isinstance(node.ctx, ast.Load) and node.attr not in bound.top and not bound.is_open:
+            if not node.attr.startswith("__") and not _is_set(project, node.attr):
+                yield (
+                    node.lineno,
+                    f"{name}.{node.attr} is used, but {own.path} neither defines nor imports "
+                    f"{node.attr}.",
+                    f"Define {node.attr} in {own.path}, or use what is there.",
+                )
+
+
+@once
+def _assigned(project: Project) -> frozenset[str]:
+    return frozenset(
+        node.attr
+        for module in project.parsed()
+        for node in module.nodes
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)
+    )
+
+
+def _is_set(project: Project, name: str) -> bool:
+    """Whether code sets such an attribute of anything: `settings.verbose = True`."""
+    return name in _assigned(project)
 
 
 def _problems(
@@ -78,8 +134,8 @@ def _from_folder(
     project: Project, module: Module, node: ast.ImportFrom, package: str
 ) -> Iterator[Problem]:
     """From a folder without `__init__.py`: only modules and folders can be imported."""
-    if package not in _packages(project):
-        return
+    if package not in _packages(project) or (not node.level and is_known(package)):
+        return  # a folder of scripts that use a package may be called like it
     for alias in node.names:
         inner = f"{package}.{alias.name}" if package else alias.name
         if alias.name == "*" or inner in project.by_name or inner in _packages(project):

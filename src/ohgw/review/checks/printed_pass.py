@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
-from ohgw.review.handlers import stops
-from ohgw.review.metrics import above, called, enclosing, is_test_module, words
+from ohgw.review.handlers import is_broad, stops, walk
+from ohgw.review.metrics import above, called, enclosing, is_test_module, name_of, words
 from ohgw.review.project import Module, constant
 
 _VERDICT = re.compile(
@@ -16,6 +16,8 @@ _VERDICT = re.compile(
     r" (?:has |have )?passed\b"
 )
 _SHORT = 300  # longer texts are prose
+_STATES = frozenset("status verdict result outcome state".split())
+_WELL = frozenset("pass passed success succeeded ok completed complete".split())
 _PRINTS = frozenset("print info log write echo debug warning success secho".split())
 _CHECKS = frozenset(
     "check checks verify validate validation assert test tests ensure require isfinite allclose "
@@ -28,12 +30,12 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
     for module in project.parsed():
         if is_test_module(module):
             continue
-        for line, text in _of(module):
+        for line, message in (*_of(module), *_recovered(module)):
             yield check.finding(
                 "error",
                 project.at(module.path),
                 line,
-                f"The code prints the verdict {text!r} without having checked anything.",
+                message,
                 evidence=module.source(line),
                 fix="Print a verdict only where a condition on the results decided it.",
             )
@@ -46,8 +48,44 @@ def _of(module: Module) -> Iterator[tuple[int, str]]:
         for argument in node.args[:2]:
             text = _text(argument)
             if text and len(text) < _SHORT and _VERDICT.search(text) and not _decided(module, node):
-                yield node.lineno, " ".join(text.split())[:60]
+                shown = " ".join(text.split())[:60]
+                yield (
+                    node.lineno,
+                    f"The code prints the verdict {shown!r} without having checked anything.",
+                )
                 break
+
+
+def _recovered(module: Module) -> Iterator[tuple[int, str]]:
+    """A verdict that any failure gets: `except Exception: result = {"status": "PASS"}`."""
+    for handler in module.nodes:
+        if not isinstance(handler, ast.ExceptHandler) or not is_broad(handler):
+            continue
+        for node in walk(handler.body):
+            if _claims(node) and not stops(handler.body):
+                shown = " ".join(ast.unparse(node).split())[:60]
+                yield (
+                    getattr(node, "lineno", handler.lineno),
+                    f"Whatever fails is caught here and given the verdict {shown!r}.",
+                )
+                break
+
+
+def _claims(node: ast.AST) -> bool:
+    """A status, verdict or the like that says that all is well."""
+    pairs: list[tuple[str, object]] = []
+    if isinstance(node, ast.Dict):
+        named = zip(node.keys, node.values, strict=True)
+        pairs = [(str(constant(key)), constant(value)) for key, value in named]
+    elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+        pairs = [(name_of(node.targets[0]), constant(node.value))]
+    elif isinstance(node, ast.keyword):
+        pairs = [(node.arg or "", constant(node.value))]
+    return any(
+        (set(words(name)) & _STATES and str(value).lower() in _WELL)
+        or (set(words(name)) & {"passed", "success"} and value is True)
+        for name, value in pairs
+    )
 
 
 def _text(node: ast.expr) -> str:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from ohgw.review.bindings import bindings
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.checks.placeholder import TOKEN
 from ohgw.review.checks.stub import stub_of
@@ -14,7 +15,9 @@ from ohgw.review.findings import Finding, Severity
 from ohgw.review.likeness import body_of
 from ohgw.review.memo import once
 from ohgw.review.preservation import Comparison, Fate, Piece, found, words
-from ohgw.review.project import Module, Project
+from ohgw.review.project import Module, Project, dotted
+from ohgw.review.pvalues import may_test, tests
+from ohgw.review.resolve import names
 from ohgw.review.uses import uses
 
 # Stand-ins of the base are there to be replaced.
@@ -55,6 +58,7 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
             yield from _entry(check, base, derived, module)
             yield from _options(check, base, derived, module)
     yield from _branches(check, base, derived, comparison)
+    yield from _tests(check, base, derived)
 
 
 def _file_is_gone(module: Module, derived: Project, comparison: Comparison) -> bool:
@@ -122,7 +126,11 @@ def _is_used(base: Project, piece: Piece) -> bool:
 
 def _is_dangling(derived: Project, piece: Piece) -> bool:
     """Whether the derived code uses the name of a lost function that nothing binds any more."""
-    if piece.owner or not uses(derived).named[piece.last]:
+    if piece.owner:
+        return False
+    if _is_called_of_module(derived, piece):
+        return True
+    if not uses(derived).named[piece.last]:
         return False
     return not any(
         piece.last in (getattr(node, "asname", None), getattr(node, "name", None))
@@ -132,6 +140,17 @@ def _is_dangling(derived: Project, piece: Piece) -> bool:
         if not isinstance(node, ast.ImportFrom)
         and not (isinstance(node, ast.alias) and _is_own(module, node, derived))
     )
+
+
+def _is_called_of_module(derived: Project, piece: Piece) -> bool:
+    """`import model` and `model.perplexity(...)`, which model.py no longer has."""
+    for use in uses(derived).calls.get(piece.last, ()):
+        owner = getattr(use.call.func, "value", None)
+        imported = names(derived).imports.get(use.module, {}).get(dotted(owner) if owner else "")
+        if imported and imported.name is None and imported.module is not None:
+            if imported.module.path == piece.module.path:
+                return piece.last not in bindings(derived, imported.module).top
+    return False
 
 
 def _binds(node: ast.Name | ast.arg, name: str) -> bool:
@@ -291,6 +310,21 @@ def _is_handled(
     total = sum(line.weight for line in body.lines)
     left = heir.body.keys + comparison.spare_keys
     return sum(line.weight for line in body.lines if left[line.key]) >= FEW * total
+
+
+def _tests(check: Check, base: Project, derived: Project) -> Iterator[Finding]:
+    """The base tests its differences and nothing in the derived tree does."""
+    if not tests(base) or may_test(derived):
+        return
+    name, (path, line) = next(iter(tests(base).items()))
+    yield check.finding(
+        "error",
+        base.at(path),
+        line,
+        f"The base tests for significance with {name}; nothing in the derived code tests anything.",
+        evidence=base.modules[path].source(line),
+        fix="Bring the test back, or another that fits the data.",
+    )
 
 
 @once

@@ -25,6 +25,7 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
     calls = list(_seedings(project))
     yield from _deaf_setters(check, project)
     yield from _unread(check, project)
+    yield from _at_hand(check, project)
     place = _configured(project)
     if place is None:
         return
@@ -182,6 +183,63 @@ def _unread(check: Check, project: Project) -> Iterator[Finding]:
                         evidence=module.source(node.lineno),
                         fix="Hand the seed to what draws random numbers.",
                     )
+
+
+# Where the same numbers in every replicate are meant, or may be.
+_FIXED = re.compile(
+    r"(?i)split|test|val|data|eval|fixed|same|always|shared|common|perm|order|shuffle|plot|subset"
+    r"|hold|fold|noise|loader|bootstrap|reference|synthetic|demo|paired|identical|every|task|target"
+)
+_ESTIMATOR = re.compile(r"[A-Z]\w*(?:Classifier|Regressor)")
+
+
+def _at_hand(check: Check, project: Project) -> Iterator[Finding]:
+    """A generator with a constant seed, in a function that was given one."""
+    for module in project.parsed():
+        for definition in module.definitions.values():
+            node = definition.node
+            if isinstance(node, ast.ClassDef) or "seed" in node.name.lower().split("_")[:1]:
+                continue
+            if not any(a.arg == "seed" for a in (*node.args.args, *node.args.kwonlyargs)):
+                continue
+            calls = [c for c in ast.walk(node) if isinstance(c, ast.Call)]
+            seeded = any(_GLOBAL.fullmatch(dotted(c.func)) and not _fixed(c) for c in calls)
+            for call in calls:
+                said = module.source(call.lineno - 1) if call.lineno > 1 else ""
+                said = f"{said if said.startswith('#') else ''} {module.source(call.lineno)}"
+                if _FIXED.search(said) or not _is_deaf(call, seeded):
+                    continue
+                user = module.parents.get(call)
+                around = (
+                    f"{node.name} {ast.unparse(user.func) if isinstance(user, ast.Call) else ''}"
+                )
+                if _FIXED.search(around.replace("evaluate", "")):
+                    continue
+                yield check.finding(
+                    "error",
+                    project.at(module.path),
+                    call.lineno,
+                    f"{ast.unparse(call)[:80]} has a seed of its own, where {definition.name} is "
+                    "given one: every replicate draws the same there.",
+                    evidence=module.source(call.lineno),
+                    fix="Seed it with what the function is given.",
+                )
+
+
+def _is_deaf(call: ast.Call, seeded: bool) -> bool:
+    given = [*call.args, *(k.value for k in call.keywords)]
+    name = dotted(call.func) or _last(call)
+    if _ESTIMATOR.fullmatch(name.split(".")[-1]):
+        states = [k.value for k in call.keywords if k.arg == "random_state"]
+        return bool(states) and isinstance(constant(states[0]), int)
+    if not _ANY.fullmatch(name) or not given or not _fixed(call):
+        return False
+    if _GLOBAL.fullmatch(name) and isinstance(call.func, ast.Name | ast.Attribute):
+        of_process = bool(dotted(call.func)) and not isinstance(
+            getattr(call.func, "value", None), ast.Call
+        )
+        return not (of_process and seeded)
+    return name.split(".")[-1] in ("default_rng", "RandomState", "PRNGKey", "Random")
 
 
 def _is_interface(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

@@ -13,6 +13,7 @@ from ohgw.review.memo import once
 from ohgw.review.preservation import ENOUGH, Piece, found
 from ohgw.review.project import Definition, Module, Project, dotted
 from ohgw.review.uses import uses
+from ohgw.review.wholeness import gives_value, unset_fields
 
 Kind = Literal["nothing", "raise", "none"]
 
@@ -153,11 +154,13 @@ def _never_written(check: Check, project: Project, stub: _Stub) -> Iterator[Find
     needed = [use for use in certain if use.need == "needed"]
     mentioned = bool(certain) or _is_mentioned(project, stub)
     severity: Severity = "warning"
-    if stub.kind == "raise":
+    if stub.kind == "raise" and _is_needed_setup(project, stub):
+        severity = "error"
+    elif stub.kind == "raise":
         refuses = _CANNOT.search(_message(stub.definition)) or _inherits_body(project, stub)
         if certain or (mentioned and not refuses):
             severity = "error"
-    elif needed:
+    elif needed or _is_needed_setup(project, stub):
         severity = "error"
     elif _is_meant_empty(stub):
         return
@@ -252,12 +255,20 @@ def _classes(project: Project) -> list[Definition]:
 @once
 def _written(project: Project) -> dict[str, list[str]]:
     """Names of methods that have a body, with the names of their classes."""
-    found: dict[str, list[str]] = {}
+    return {
+        name: [definition.name.split(".")[-2] for definition in definitions]
+        for name, definitions in _bodies(project).items()
+    }
+
+
+@once
+def _bodies(project: Project) -> dict[str, list[Definition]]:
+    """Methods that have a body, by name."""
+    found: dict[str, list[Definition]] = {}
     for module in project.parsed():
         for definition in module.definitions.values():
             if _owner(definition) is not None and stub_of(definition) is None:
-                path = definition.name.split(".")
-                found.setdefault(path[-1], []).append(path[-2])
+                found.setdefault(definition.node.name, []).append(definition)
     return found
 
 
@@ -291,6 +302,12 @@ def _is_meant_empty(stub: _Stub) -> bool:
     return bool(_MEANT.search(said.partition(")")[2]))
 
 
+def _is_needed_setup(project: Project, stub: _Stub) -> bool:
+    """An `__init__` without which other methods read fields that nothing sets."""
+    owner = _owner(stub.definition)
+    return stub.short == "__init__" and owner is not None and bool(unset_fields(project, owner))
+
+
 def _is_inner(stub: _Stub) -> bool:
     """Whether a function is inside another function."""
     return "." in stub.definition.name and _owner(stub.definition) is None
@@ -301,6 +318,8 @@ def _opts_out(project: Project, stub: _Stub) -> bool:
     if _owner(stub.definition) is None or not _written(project).get(stub.short):
         return False
     node = stub.definition.node
+    if stub.kind == "nothing" and all(gives_value(m) for m in _bodies(project)[stub.short]):
+        return False  # the others give something back, where this one gives nothing
     said = ast.get_docstring(node, clean=False) if isinstance(node, FUNCTIONS) else ""
     return len((said or "").split()) < 4 or _inherits_body(project, stub)
 

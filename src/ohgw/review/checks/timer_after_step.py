@@ -47,10 +47,22 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
                         evidence=module.source(timer.start),
                         fix="Start it before what it is to time.",
                     )
+            for name, line, end in _restarted(definition.node):
+                yield check.finding(
+                    "error",
+                    [project.at(module.path), project.at(module.path)],
+                    [line, end],
+                    f"The timer {name} starts anew within the loop and is read after it: it times "
+                    "the end of the last pass alone.",
+                    evidence=module.source(line),
+                    fix="Start it before the loop.",
+                )
             calls = [
                 (call.lineno, _name(call))
                 for call in ast.walk(definition.node)
-                if isinstance(call, ast.Call) and _is_costly(_name(call), own)
+                if isinstance(call, ast.Call)
+                and _is_costly(_name(call), own)
+                and not _switches(call)
             ]
             for timer in timers:
                 late = _late(timer, timers, calls, context, project)
@@ -108,6 +120,37 @@ def _timers(function: ast.AST) -> Iterator[_Timer]:
                 yield _Timer(name, line, max(read))
 
 
+def _restarted(function: ast.AST) -> Iterator[tuple[str, int, int]]:
+    """Timers that are only ever set inside a loop and read after its end."""
+    clocks = [
+        (dotted(target), node.lineno)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and _is_clock(node.value)
+        for target in node.targets
+        if dotted(target)
+    ]
+    loops = [node for node in ast.walk(function) if isinstance(node, ast.For | ast.While)]
+    for name in dict.fromkeys(name for name, _ in clocks):
+        lines = [line for other, line in clocks if other == name]
+        around = [
+            loop
+            for loop in loops
+            if all(loop.lineno < line <= (loop.end_lineno or 0) for line in lines)
+        ]
+        ends = [
+            node.lineno
+            for node in ast.walk(function)
+            if isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Sub)
+            and dotted(node.right) == name
+            and _is_clock(node.left)
+        ]
+        for loop in around[:1]:
+            after = [end for end in ends if end > (loop.end_lineno or 0)]
+            if after:
+                yield name, lines[0], after[0]
+
+
 def _work(function: ast.AST, own: set[str]) -> list[int]:
     """Lines of loops, of calls within the tree, and of methods."""
     return [
@@ -126,6 +169,13 @@ def _is_clock(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and bool(_CLOCK.fullmatch(dotted(node.func)))
 
 
+def _switches(call: ast.Call) -> bool:
+    """`model.train()`, which trains nothing."""
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    method = isinstance(call.func, ast.Attribute) and call.func.attr == "train"
+    return method and all(isinstance(value, ast.Constant) for value in given)
+
+
 def _name(call: ast.Call) -> str:
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
@@ -134,6 +184,8 @@ def _name(call: ast.Call) -> str:
 
 def _is_costly(name: str, own: set[str]) -> bool:
     """A function of the tree, or somebody's fit, whose name says that it trains or probes."""
+    if re.match(r"_*(?:make|build|get|create|load|init|prepare|setup|is|has)_", name):
+        return False
     return bool(_COSTLY.search(name)) and (name in own or name in ("fit", "partial_fit"))
 
 

@@ -2,56 +2,55 @@
 
 import ast
 from collections.abc import Iterator
-from typing import Literal
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
 from ohgw.review.flow import flow
 from ohgw.review.flow.uses import uses
 from ohgw.review.memo import once
-from ohgw.review.metrics import BOUNDED, called, name_of, number, quantity, words
+from ohgw.review.metrics import BOUNDED, above, is_test_module, name_of, number, quantity, words
 from ohgw.review.nodes import Node, files
-from ohgw.review.project import Module, Project
+from ohgw.review.project import Module, Project, constant
+from ohgw.review.scales import POSITIVE, losses_are_positive, scales
 
 _GOAL = frozenset("threshold thresholds target goal".split())
-_FRACTIONS = frozenset(
-    "accuracy_score f1_score roc_auc_score balanced_accuracy_score score".split()
-)
-
-Scale = Literal["fraction", "percent"]
+_ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
 def _run(check: Check, context: Context) -> Iterator[Finding]:
     project = context.derived
-    for path, line, message, evidence in (*_configured(project), *_written(project)):
-        yield check.finding(
-            "error",
-            project.at(path),
-            line,
-            message,
-            evidence=evidence,
-            fix="Give the target in the unit of the metric.",
-        )
+    reported: set[tuple[str, int]] = set()
+    for path, line, message, evidence in (
+        *_configured(project),
+        *_declared(project),
+        *_written(project),
+    ):
+        if (path, line) not in reported:
+            reported.add((path, line))
+            yield check.finding(
+                "error",
+                project.at(path),
+                line,
+                message,
+                evidence=evidence,
+                fix="Give the target in the unit of the metric.",
+            )
 
 
 def _configured(project: Project) -> Iterator[tuple[str, int, str, str]]:
+    """Keys of configuration files."""
     for root in files(project):
         for leaf in root.leaves():
-            value = leaf.value
-            key = str(leaf.key)
+            value, key = leaf.value, str(leaf.key)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if not set(words(key)) & _GOAL:
                 continue
-            name = _without_goal(key) or _compared(project, leaf)
-            problem = _problem(project, name, float(value)) if name else ""
-            if problem:
-                yield (
-                    leaf.path,
-                    leaf.line,
-                    f"{leaf.dotted} is {value}, {problem}.",
-                    f"{key}: {value}",
-                )
+            name = _without_goal(key) or _compared_leaf(project, leaf)
+            if name and (problem := _problem(project, name, float(value))):
+                if not _is_rescaled(project, key) and not _leaf_is_rescaled(project, leaf):
+                    message = f"{leaf.dotted} is {value}, {problem}."
+                    yield leaf.path, leaf.line, message, f"{key}: {value}"
 
 
 def _without_goal(key: str) -> str:
@@ -60,7 +59,7 @@ def _without_goal(key: str) -> str:
     return found[0] if found else ""
 
 
-def _compared(project: Project, leaf: Node) -> str:
+def _compared_leaf(project: Project, leaf: Node) -> str:
     """The quantity that the code compares a value of the configuration with."""
     found = set()
     for use in uses(flow(project), leaf):
@@ -73,6 +72,113 @@ def _compared(project: Project, leaf: Node) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
+def _leaf_is_rescaled(project: Project, leaf: Node) -> bool:
+    """Whether any arithmetic is done with a value of the configuration."""
+    answers = flow(project)
+    for expr, item in answers.occurrences.get(leaf.origin, ()):
+        module = answers.module_of.get(expr)
+        if item.derived or (module and isinstance(module.parents.get(expr), ast.BinOp)):
+            return True
+    return False
+
+
+def _declared(project: Project) -> Iterator[tuple[str, int, str, str]]:
+    """Numbers under a name in the code: constants, fields, defaults, options, keys, arguments."""
+    for module in project.parsed():
+        if is_test_module(module):
+            continue
+        for name, node in _bound(module):
+            value = number(node)
+            if value is None or not set(words(name)) & _GOAL:
+                continue
+            measured = _without_goal(name)
+            if not measured and name.isupper():  # other names are local: of many meanings
+                measured = _compared_name(project, name)
+            if measured and (problem := _problem(project, measured, value)):
+                if not _is_rescaled(project, name):
+                    line = getattr(node, "lineno", 1)
+                    yield (
+                        module.path,
+                        line,
+                        f"{name} is {value:g}, {problem}.",
+                        module.source(line),
+                    )
+
+
+def _bound(module: Module) -> Iterator[tuple[str, ast.expr]]:
+    for node in module.nodes:
+        if isinstance(node, ast.Assign):
+            yield from ((name_of(target), node.value) for target in node.targets)
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            yield name_of(node.target), node.value
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                yield str(constant(key)), value
+        elif isinstance(node, ast.arguments):
+            both = [*node.posonlyargs, *node.args]
+            for argument, value in zip(both[len(both) - len(node.defaults) :], node.defaults,
+                                       strict=True):  # fmt: skip
+                yield argument.arg, value
+            for argument, default in zip(node.kwonlyargs, node.kw_defaults, strict=True):
+                if default is not None:
+                    yield argument.arg, default
+        elif isinstance(node, ast.Call):
+            option = str(constant(node.args[0])) if node.args else ""
+            for k in node.keywords:
+                if k.arg == "default" and option.startswith("-"):
+                    yield option.lstrip("-").replace("-", "_"), k.value
+                elif k.arg:
+                    yield k.arg, k.value
+
+
+@once
+def _partners(project: Project) -> dict[str, set[str]]:
+    """By the name of a goal: the quantities that the code holds against something so called."""
+    found: dict[str, set[str]] = {}
+    for compare in _compares(project):
+        left, right = name_of(compare.left), name_of(compare.comparators[0])
+        for goal, other in ((left, right), (right, left)):
+            if set(words(goal)) & _GOAL and (measured := quantity(other)):
+                found.setdefault(goal.lower(), set()).add(measured[0])
+    return found
+
+
+def _compared_name(project: Project, name: str) -> str:
+    kinds = _partners(project).get(name.lower(), set())
+    return next(iter(kinds)) if len(kinds) == 1 else ""
+
+
+@once
+def _rescaled(project: Project) -> frozenset[str]:
+    """Names that some arithmetic is done with: `target / 100`, `100 * accuracy >= target`."""
+    found = set()
+    for module in project.parsed():
+        for node in module.nodes:
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+                found |= {name_of(node.left).lower(), name_of(node.right).lower()}
+            elif isinstance(node, ast.AugAssign):
+                found.add(name_of(node.target).lower())
+    for compare in _compares(project):
+        sides = [compare.left, compare.comparators[0]]
+        if any(number(n) in (100.0, 0.01) for side in sides for n in ast.walk(side)):
+            found |= {name_of(side).lower() for side in sides}
+    return frozenset(found)
+
+
+def _is_rescaled(project: Project, name: str) -> bool:
+    return name.lower() in _rescaled(project)
+
+
+@once
+def _compares(project: Project) -> list[ast.Compare]:
+    return [
+        node
+        for module in project.parsed()
+        for node in module.nodes
+        if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], _ORDERS)
+    ]
+
+
 def _written(project: Project) -> Iterator[tuple[str, int, str, str]]:
     """Comparisons with a literal."""
     for module in project.parsed():
@@ -83,30 +189,32 @@ def _written(project: Project) -> Iterator[tuple[str, int, str, str]]:
             if value is None:
                 value, other, right = number(node.left), node.comparators[0], False
             measured = quantity(name_of(other))
-            if value is None or measured is None:
+            if value is None or measured is None or not isinstance(node.ops[0], _ORDERS):
                 continue
             upwards = isinstance(node.ops[0], ast.Gt | ast.GtE) == right
-            if not isinstance(node.ops[0], ast.Gt | ast.GtE | ast.Lt | ast.LtE):
+            if upwards != measured[1] or any(
+                isinstance(n, ast.Assert) for n in above(module, node)
+            ):
+                continue  # whether it is still bad, or possible at all: true for any value beyond
+            if value <= 0 or value == 1:
                 continue
-            if upwards != measured[1]:
-                continue  # whether it is still bad: true for any value beyond
-            if value in (0.0, 1.0):
-                continue
-            problem = _problem(project, measured[0], value)
-            if problem:
+            if problem := _problem(project, measured[0], value):
                 shown = module.source(node.lineno)
-                yield (
-                    module.path,
-                    node.lineno,
-                    f"{name_of(other)} must reach {value:g}, {problem}.",
-                    shown,
-                )
+                message = f"{name_of(other)} must reach {value:g}, {problem}."
+                yield module.path, node.lineno, message, shown
 
 
 def _problem(project: Project, name: str, value: float) -> str:
-    if name == "perplexity" and value < 1:
+    if value != value or abs(value) == float("inf"):
+        return ""
+    if name == "perplexity" and value < 1 and value != -1:
         return "but a perplexity is at least 1"
-    if name not in BOUNDED or value != value or abs(value) == float("inf"):
+    if value < 0 and value != -1:  # -1 is how many say that there is no target
+        if name in POSITIVE:
+            return f"but no {name} is negative"
+        if name in ("loss", "NLL") and losses_are_positive(project):
+            return f"but no {name} that the code computes is negative"
+    if name not in BOUNDED:
         return ""
     if value > 100:
         return f"but no {name} is above 100 %"
@@ -116,60 +224,6 @@ def _problem(project: Project, name: str, value: float) -> str:
     if 0 < value <= 1 and scale == "percent" and name in scales(project):
         return f"but the code computes {name} in per cent: it is reached at once"
     return ""
-
-
-@once
-def scales(project: Project) -> dict[str, Scale]:
-    """By quantity: whether the code computes it between 0 and 1 or in per cent, if always alike."""
-    found: dict[str, set[Scale]] = {}
-    for module in project.parsed():
-        for name, value in _computed(module):
-            scale = _scale(value)
-            if scale:
-                found.setdefault(name, set()).add(scale)
-    return {name: next(iter(kinds)) for name, kinds in found.items() if len(kinds) == 1}
-
-
-def _computed(module: Module) -> Iterator[tuple[str, ast.expr]]:
-    for node in module.nodes:
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                if measured := quantity(name_of(target)):
-                    yield measured[0], node.value
-        elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                label = key.value if isinstance(key, ast.Constant) else None
-                if isinstance(label, str) and (measured := quantity(label)):
-                    yield measured[0], value
-    for definition in module.definitions.values():
-        last = definition.name.rpartition(".")[2]
-        parts = [w for w in words(last) if w not in ("compute", "calculate", "get", "evaluate")]
-        measured = quantity("_".join(parts))
-        for node in ast.walk(definition.node):
-            if isinstance(node, ast.Return) and node.value is not None:
-                if measured and not isinstance(definition.node, ast.ClassDef):
-                    yield measured[0], node.value
-                elif isinstance(node.value, ast.Tuple):
-                    pass  # named where they are unpacked
-
-
-def _scale(value: ast.expr) -> Scale | None:
-    divides = hundred = False
-    for node in ast.walk(value):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.Mult):
-            divides = divides or (isinstance(node.op, ast.Div) and number(node.right) is None)
-            hundred = hundred or 100.0 in (number(node.left), number(node.right))
-        elif isinstance(node, ast.Call):
-            mean = called(node) == "mean" and any(
-                isinstance(n, ast.Compare) for n in ast.walk(node)
-            )
-            divides = divides or called(node) in _FRACTIONS or mean
-            hundred = hundred or (
-                called(node) == "mul" and bool(node.args and number(node.args[0]) == 100.0)
-            )
-    if hundred:
-        return "percent"
-    return "fraction" if divides else None
 
 
 CHECK = Check("unreachable-threshold", "Evaluation Validity", "metrics valid", _run)

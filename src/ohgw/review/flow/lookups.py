@@ -117,10 +117,23 @@ def happens(answers: Flow, read: Read, lacking: Node | None = None) -> bool:
         if isinstance(current, ast.If | ast.IfExp | ast.While) and child is not current.test:
             if _optional_test(answers, current.test):
                 return False
-        if isinstance(current, ast.BoolOp) and child is not current.values[0]:
-            return False
+        if isinstance(current, ast.BoolOp) and child in current.values:
+            before = current.values[: current.values.index(child)]
+            if any(_may_guard(answers, value) for value in before):
+                return False
         child, current = current, read.module.parents.get(current)
     return True
+
+
+def _may_guard(answers: Flow, value: ast.expr) -> bool:
+    """Whether a condition may ask something of the configuration; `reached is None` does not."""
+    for item in ast.walk(value):
+        if isinstance(item, ast.Call | ast.In | ast.NotIn):
+            return True
+        known = answers.record.values.get(item, frozenset())
+        if any(found == OPEN or (isinstance(found, At) and not found.derived) for found in known):
+            return True
+    return False
 
 
 _MODES = ("smoke", "full", "debug", "quick", "trial", "test", "dry")
@@ -131,6 +144,7 @@ def _optional_test(answers: Flow, test: ast.expr) -> bool:
     for item in ast.walk(test):
         value = answers.record.values.get(item, frozenset())
         name = getattr(item, "attr", getattr(item, "id", "")) or ""
-        if OPEN in value and not any(word in name.lower() for word in _MODES):
+        configured = any(isinstance(found, At) for found in value)  # `reachable` knows those
+        if OPEN in value and not configured and not any(word in name.lower() for word in _MODES):
             return True
     return False
