@@ -10,8 +10,8 @@ import re
 
 from ohgw.review.checks.check import Context
 from ohgw.review.findings import Claim
-from ohgw.review.seeds import declared_replicates, wanted_replicates
-from ohgw.review.vocabulary import TERMS, shown
+from ohgw.review.meaning.seeds import declared_replicates, wanted_replicates
+from ohgw.review.meaning.vocabulary import TERMS, shown
 
 _DIMENSIONS = re.compile(
     r"search space[^.\n]{0,20}?\(?(\d+)[- ]?(?:dims?|dimension)", re.IGNORECASE

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from ohgw.review.memo import once
-from ohgw.review.nodes import Node, copied, from_config, merged
+from ohgw.review.code.memo import once
+from ohgw.review.code.nodes import Node, copied, from_config, merged
+from ohgw.review.code.resolve import names
 from ohgw.review.project import Definition, Module, Project, constant
-from ohgw.review.resolve import names
 
 MAX_ROOTS = 64
 

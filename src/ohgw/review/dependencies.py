@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from ohgw.review.code.memo import once
 from ohgw.review.manifest import normalise, requirement_name
-from ohgw.review.memo import once
 from ohgw.review.packages import STDLIB
 from ohgw.review.project import Module, Project, dotted
 

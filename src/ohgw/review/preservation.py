@@ -13,8 +13,8 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from typing import Literal
 
-from ohgw.review.likeness import FUNCTIONS, Body, body_of, coverage, outside_names
-from ohgw.review.memo import once
+from ohgw.review.code.likeness import FUNCTIONS, Body, body_of, coverage, outside_names
+from ohgw.review.code.memo import once
 from ohgw.review.project import Definition, Module, Project
 
 Kind = Literal["kept", "moved", "renamed", "absorbed", "gone"]

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ohgw.review.memo import once
+from ohgw.review.code.memo import once
 from ohgw.review.project import Project
 
 SECONDS = 30

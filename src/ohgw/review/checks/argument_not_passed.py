@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import Flow, flow
+from ohgw.review.code.flow.scopes import parameters
+from ohgw.review.code.nodes import Node, files
 from ohgw.review.findings import Finding
-from ohgw.review.flow import Flow, flow
-from ohgw.review.flow.scopes import parameters
-from ohgw.review.nodes import Node, files
 from ohgw.review.project import Definition, Project
 
 # The dimensions of search spaces, and the names that arguments for them have.

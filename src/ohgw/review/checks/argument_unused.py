@@ -4,11 +4,11 @@ import ast
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import flow
+from ohgw.review.code.memo import once
+from ohgw.review.code.nodes import configurations
 from ohgw.review.findings import Finding
-from ohgw.review.flow import flow
-from ohgw.review.memo import once
-from ohgw.review.metrics import is_test_module
-from ohgw.review.nodes import configurations
+from ohgw.review.meaning.metrics import is_test_module
 from ohgw.review.project import Definition, Module, Project, constant
 
 # What a method, an optimiser or a loss is set by: a body that takes it and does not read it lacks

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
-from ohgw.review.metrics import called
+from ohgw.review.meaning.metrics import called
 from ohgw.review.project import Module, dotted
 
 _OFF = ("no_grad", "inference_mode")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
-from ohgw.review.metrics import called, name_of, number, quantity, split_of, words
+from ohgw.review.meaning.metrics import called, name_of, number, quantity, split_of, words
 from ohgw.review.pairing import Difference, Pair, names_in, pairs, size, statement_counts
 from ohgw.review.project import Definition, Module, Project, constant
 

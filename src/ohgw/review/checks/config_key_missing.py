@@ -4,16 +4,16 @@ import ast
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import At, Flow, Splat, flow
+from ohgw.review.code.flow.lookups import Lookup, happens, lookup
+from ohgw.review.code.flow.origin import loads_configuration
+from ohgw.review.code.flow.values import Obj, Read
+from ohgw.review.code.nodes import Node, configurations, files
+from ohgw.review.code.resolve import names
 from ohgw.review.findings import Finding
-from ohgw.review.flow import At, Flow, Splat, flow
-from ohgw.review.flow.lookups import Lookup, happens, lookup
-from ohgw.review.flow.origin import loads_configuration
-from ohgw.review.flow.values import Obj, Read
-from ohgw.review.keynames import all_keys, all_parameters, reflects
-from ohgw.review.mentions import alike, mentioned
-from ohgw.review.nodes import Node, configurations, files
+from ohgw.review.meaning.keynames import all_keys, all_parameters, reflects
+from ohgw.review.meaning.mentions import alike, mentioned
 from ohgw.review.project import Project, constant
-from ohgw.review.resolve import names
 
 _FIX = "Use one name on both sides."
 
@@ -346,7 +346,7 @@ def _removed(answers: Flow, node: Node) -> set[str]:
 
 def _signature(answers: Flow, splat: Splat) -> tuple[set[str], set[str]] | None:
     """(needed from the mapping, accepted) of a callee; None where it takes anything."""
-    from ohgw.review.flow.binding import signature
+    from ohgw.review.code.flow.binding import signature
 
     if splat.callee is None:
         return None

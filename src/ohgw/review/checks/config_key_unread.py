@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import flow
+from ohgw.review.code.nodes import Node, files
 from ohgw.review.findings import Finding
-from ohgw.review.flow import flow
-from ohgw.review.mentions import mentioned
-from ohgw.review.nodes import Node, files
+from ohgw.review.meaning.mentions import mentioned
+from ohgw.review.meaning.variation import is_name
 from ohgw.review.project import Project
-from ohgw.review.variation import is_name
 
 MAX_FINDINGS = 10
 _OTHERS = frozenset({"hydra", "defaults", "wandb", "version", "name", "author", "note", "goal"})

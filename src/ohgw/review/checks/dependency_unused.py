@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.memo import once
 from ohgw.review.dependencies import declaration
 from ohgw.review.findings import Finding
-from ohgw.review.memo import once
 from ohgw.review.packages import SILENT, provides
 from ohgw.review.project import Project, dotted
 

@@ -5,14 +5,14 @@ import re
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import At, Flow, flow
+from ohgw.review.code.flow.calls import PYYAML
+from ohgw.review.code.flow.uses import uses
+from ohgw.review.code.nodes import Node, files
+from ohgw.review.code.resolve import names
 from ohgw.review.compose import compositions
 from ohgw.review.findings import Finding
-from ohgw.review.flow import At, Flow, flow
-from ohgw.review.flow.calls import PYYAML
-from ohgw.review.flow.uses import uses
-from ohgw.review.nodes import Node, files
 from ohgw.review.project import Project, dotted
-from ohgw.review.resolve import names
 
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+")
 _ORDERS = ast.Lt | ast.LtE | ast.Gt | ast.GtE

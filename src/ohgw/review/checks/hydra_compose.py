@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import At, flow
+from ohgw.review.code.nodes import Node
+from ohgw.review.code.resolve import names
 from ohgw.review.compose import Composition, compositions
 from ohgw.review.findings import Finding
-from ohgw.review.flow import At, flow
-from ohgw.review.nodes import Node
 from ohgw.review.project import Module, Project, constant, dotted
-from ohgw.review.resolve import names
 
 _REFERENCE = re.compile(r"\$\{\s*([.\w-]+)\s*\}")
 _OVERRIDE = re.compile(r"([A-Za-z_][\w./@-]*)=")

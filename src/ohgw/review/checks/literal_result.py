@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
-from ohgw.review.metrics import (
+from ohgw.review.meaning.metrics import (
     above,
     called,
     enclosing,
@@ -15,8 +15,8 @@ from ohgw.review.metrics import (
     quantity,
     words,
 )
+from ohgw.review.meaning.pvalues import written
 from ohgw.review.project import Module, constant
-from ohgw.review.pvalues import written
 
 # Holders of numbers that are not claimed to be measured here.
 _EXCUSED = frozenset(

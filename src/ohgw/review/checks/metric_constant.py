@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
-from ohgw.review.metrics import (
+from ohgw.review.meaning.metrics import (
     BOUNDED,
     called,
     is_test_module,

@@ -3,11 +3,12 @@
 import ast
 from collections.abc import Iterator
 
-from ohgw.review import descent, objectives, rankings, targets
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.nodes import files
 from ohgw.review.findings import Finding
-from ohgw.review.measures import direct
-from ohgw.review.metrics import (
+from ohgw.review.meaning import descent, objectives, rankings, targets
+from ohgw.review.meaning.measures import direct
+from ohgw.review.meaning.metrics import (
     BOUNDED,
     called,
     enclosing,
@@ -18,9 +19,8 @@ from ohgw.review.metrics import (
     quantity,
     words,
 )
-from ohgw.review.nodes import files
+from ohgw.review.meaning.tracking import Tracking, trackings
 from ohgw.review.project import Module, Project, constant
-from ohgw.review.tracking import Tracking, trackings
 
 _PICKED = frozenset(
     "best top incumbent winner chosen selected elite survivors promoted keep kept select choose "

@@ -4,11 +4,11 @@ import ast
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.resolve import Names, names
 from ohgw.review.findings import Finding
-from ohgw.review.metric_bodies import contradictions
-from ohgw.review.metrics import called, is_test_module, name_of, quantity, split_of, words
+from ohgw.review.meaning.metric_bodies import contradictions
+from ohgw.review.meaning.metrics import called, is_test_module, name_of, quantity, split_of, words
 from ohgw.review.project import Definition, Module, constant
-from ohgw.review.resolve import Names, names
 
 # What may rightly stand under a broader name.
 _BROAD = frozenset({"loss", "error", "reward"})

@@ -4,14 +4,14 @@ import ast
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from ohgw.review.bindings import bindings
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.bindings import bindings
+from ohgw.review.code.memo import once
+from ohgw.review.code.resolve import absolute, names
 from ohgw.review.dependencies import is_optional
 from ohgw.review.findings import Finding
-from ohgw.review.memo import once
 from ohgw.review.packages import STDLIB, is_known
 from ohgw.review.project import Module, Project
-from ohgw.review.resolve import absolute, names
 
 Problem = tuple[int, str, str]  # line, message, fix
 

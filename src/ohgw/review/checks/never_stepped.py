@@ -4,12 +4,12 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ohgw.review.aliases import journey
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.aliases import journey
+from ohgw.review.code.resolve import names
 from ohgw.review.findings import Finding
-from ohgw.review.metrics import called, is_test_module, name_of, words
+from ohgw.review.meaning.metrics import called, is_test_module, name_of, words
 from ohgw.review.project import Module
-from ohgw.review.resolve import names
 
 _SCHEDULER = re.compile(
     r"(?:StepLR|MultiStepLR|LambdaLR|MultiplicativeLR|ConstantLR|LinearLR|ExponentialLR|"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.memo import once
 from ohgw.review.findings import Finding
-from ohgw.review.memo import once
-from ohgw.review.metrics import is_test_module, words
+from ohgw.review.meaning.metrics import is_test_module, words
 from ohgw.review.project import Definition, Module, Project, constant
 
 # Words that any experiment's code is full of.

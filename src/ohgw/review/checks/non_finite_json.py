@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
-from ohgw.review.metrics import called, enclosing, is_test_module, keyword, name_of, number
+from ohgw.review.meaning.metrics import called, enclosing, is_test_module, keyword, name_of, number
 from ohgw.review.project import Module, constant
 
 

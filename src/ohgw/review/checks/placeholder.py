@@ -6,10 +6,10 @@ from collections.abc import Container, Iterator
 from pathlib import PurePosixPath
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.memo import once
+from ohgw.review.code.remarks import Remark, comments, plain_comments, texts
 from ohgw.review.findings import Finding, Severity
-from ohgw.review.memo import once
 from ohgw.review.project import Module, Project
-from ohgw.review.remarks import Remark, comments, plain_comments, texts
 
 # Written in pieces: a search for the words themselves must not end here.
 _TD, _FM, _PH = "TO" + "DO", "FIX" + "ME", "PLACE" + "HOLDER"

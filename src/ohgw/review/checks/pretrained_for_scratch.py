@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import flow
+from ohgw.review.code.nodes import Node
+from ohgw.review.code.resolve import names
 from ohgw.review.findings import Finding
-from ohgw.review.flow import flow
-from ohgw.review.nodes import Node
 from ohgw.review.project import Module, Project, constant
-from ohgw.review.resolve import names
 
 _SCRATCH = re.compile(
     r"(?:train|learn|initiali[sz]|model|network)[^.\n]{0,80}\bfrom[- ]scratch\b"

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.handlers import is_broad, stops, walk
 from ohgw.review.findings import Finding
-from ohgw.review.handlers import is_broad, stops, walk
-from ohgw.review.metrics import above, called, enclosing, is_test_module, name_of, words
+from ohgw.review.meaning.metrics import above, called, enclosing, is_test_module, name_of, words
 from ohgw.review.project import Module, constant
 
 _VERDICT = re.compile(

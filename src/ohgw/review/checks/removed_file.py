@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ohgw.review.checks.check import Check, Context
-from ohgw.review.commands import guard
+from ohgw.review.code.commands import guard
 from ohgw.review.config import Config
 from ohgw.review.findings import Finding, Severity
 from ohgw.review.preservation import Comparison

@@ -5,20 +5,20 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from ohgw.review.bindings import bindings
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.checks.placeholder import TOKEN
 from ohgw.review.checks.stub import stub_of
-from ohgw.review.commands import guard, option_line, options, passed_options
-from ohgw.review.dispatch import Branch, branches, texts
+from ohgw.review.code.bindings import bindings
+from ohgw.review.code.commands import guard, option_line, options, passed_options
+from ohgw.review.code.dispatch import Branch, branches, texts
+from ohgw.review.code.likeness import body_of
+from ohgw.review.code.memo import once
+from ohgw.review.code.resolve import names
+from ohgw.review.code.uses import uses
 from ohgw.review.findings import Finding, Severity
-from ohgw.review.likeness import body_of
-from ohgw.review.memo import once
+from ohgw.review.meaning.pvalues import may_test, tests
 from ohgw.review.preservation import Comparison, Fate, Piece, found, words
 from ohgw.review.project import Module, Project, dotted
-from ohgw.review.pvalues import may_test, tests
-from ohgw.review.resolve import names
-from ohgw.review.uses import uses
 
 # Stand-ins of the base are there to be replaced.
 _STAND_IN = re.compile(

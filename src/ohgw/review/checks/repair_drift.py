@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.checks.synthetic_fallback import fallbacks
+from ohgw.review.code.nodes import Node, files
 from ohgw.review.findings import Finding, Severity
-from ohgw.review.metrics import called, is_test_module, words
-from ohgw.review.nodes import Node, files
+from ohgw.review.meaning.metrics import called, is_test_module, words
+from ohgw.review.meaning.runs import runs
 from ohgw.review.preservation import Piece, compare
 from ohgw.review.project import Project, constant
-from ohgw.review.runs import runs
 
 _CORE = frozenset(
     "backward grad step hypergrad gradient loss train fit optimizer scheduler warm start adapt "

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
-from ohgw.review.seeds import declared_replicates, wanted_replicates
+from ohgw.review.meaning.seeds import declared_replicates, wanted_replicates
 
 
 def _run(check: Check, context: Context) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
-from ohgw.review.metrics import number_like, quantity
+from ohgw.review.meaning.metrics import number_like, quantity
 from ohgw.review.tree import File
 
 _FOLDERS = re.compile(r"(?:.*[-_])?(?:results?|outputs?|runs?|logs?|metrics|iteration\d*)")

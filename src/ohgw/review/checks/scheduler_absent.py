@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import flow
+from ohgw.review.code.nodes import Node, configurations
 from ohgw.review.findings import Finding
-from ohgw.review.flow import flow
-from ohgw.review.mentions import mentioned
-from ohgw.review.metrics import words
-from ohgw.review.nodes import Node, configurations
-from ohgw.review.runs import runs
-from ohgw.review.selection import unanswered, unselective, untold
-from ohgw.review.vocabulary import SCHEDULING, TERMS, Term, shown
+from ohgw.review.meaning.mentions import mentioned
+from ohgw.review.meaning.metrics import words
+from ohgw.review.meaning.runs import runs
+from ohgw.review.meaning.selection import unanswered, unselective, untold
+from ohgw.review.meaning.vocabulary import SCHEDULING, TERMS, Term, shown
 
 _SECTIONS = frozenset("scheduler asha pasha hyperband bohb pruner halving dyhpo search hpo".split())
 # Only a scheduler that stops or promotes has these.

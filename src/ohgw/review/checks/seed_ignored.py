@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.nodes import configurations
 from ohgw.review.findings import Finding
-from ohgw.review.nodes import configurations
 from ohgw.review.project import Module, Project, constant, dotted
 
 # Of a whole process; a generator object with a constant seed may be a fixed split.

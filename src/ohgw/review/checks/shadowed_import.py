@@ -4,12 +4,12 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ohgw.review.bindings import own_scope
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.bindings import own_scope
+from ohgw.review.code.resolve import absolute, names
+from ohgw.review.code.signatures import signature
 from ohgw.review.findings import Finding, Severity
 from ohgw.review.project import Definition, Module, Project, dotted
-from ohgw.review.resolve import absolute, names
-from ohgw.review.signatures import signature
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Own = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign

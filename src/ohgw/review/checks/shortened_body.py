@@ -7,12 +7,12 @@ from difflib import SequenceMatcher
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.checks.stub import stub_of
-from ohgw.review.commands import guard
+from ohgw.review.code.commands import guard
+from ohgw.review.code.likeness import FUNCTIONS, Body, Line, coverage
+from ohgw.review.code.uses import Use, uses
 from ohgw.review.findings import Finding
-from ohgw.review.likeness import FUNCTIONS, Body, Line, coverage
 from ohgw.review.preservation import ENOUGH, Comparison, Fate, top_level
 from ohgw.review.project import Definition, Project
-from ohgw.review.uses import Use, uses
 
 LOST = 0.35  # of the calls and constants left, counting those found elsewhere: most of it is gone
 LARGE = 25  # atoms; below this a body may simply have been written in another way

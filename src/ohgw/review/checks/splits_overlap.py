@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.memo import once
 from ohgw.review.findings import Finding, Severity
-from ohgw.review.memo import once
-from ohgw.review.metrics import enclosing, name_of, same, split_of
-from ohgw.review.parts import Bounds, is_data, once_bound, overlap, span
+from ohgw.review.meaning.metrics import enclosing, name_of, same, split_of
+from ohgw.review.meaning.parts import Bounds, is_data, once_bound, overlap, span
+from ohgw.review.meaning.split_sites import Role, Site, sites
 from ohgw.review.project import Module, Project
-from ohgw.review.split_sites import Role, Site, sites
 
 _NAMED = {"train": "training", "val": "validation", "test": "test"}
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.likeness import FUNCTIONS
+from ohgw.review.code.memo import once
+from ohgw.review.code.uses import uses
+from ohgw.review.code.wholeness import gives_value, unset_fields
 from ohgw.review.findings import Finding, Severity
-from ohgw.review.likeness import FUNCTIONS
-from ohgw.review.memo import once
 from ohgw.review.preservation import ENOUGH, Piece, found
 from ohgw.review.project import Definition, Module, Project, dotted
-from ohgw.review.uses import uses
-from ohgw.review.wholeness import gives_value, unset_fields
 
 Kind = Literal["nothing", "raise", "none"]
 

@@ -4,9 +4,9 @@ import ast
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.handlers import LOADING, WORK, is_broad, is_import, stops, verbs, walk
 from ohgw.review.findings import Finding, Severity
-from ohgw.review.handlers import LOADING, WORK, is_broad, is_import, stops, verbs, walk
-from ohgw.review.metrics import called, is_test_module, words
+from ohgw.review.meaning.metrics import called, is_test_module, words
 from ohgw.review.project import Module
 
 _HARMLESS = frozenset(

@@ -5,9 +5,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.handlers import LOADING, calls, is_broad, stops, verbs, walk
 from ohgw.review.findings import Finding, Severity
-from ohgw.review.handlers import LOADING, calls, is_broad, stops, verbs, walk
-from ohgw.review.metrics import called, enclosing, is_test_module, name_of, number, quantity, words
+from ohgw.review.meaning.metrics import (
+    called,
+    enclosing,
+    is_test_module,
+    name_of,
+    number,
+    quantity,
+    words,
+)
 from ohgw.review.project import Module, Project, constant
 
 _INVENTED = frozenset("synthetic dummy fake mock artificial simulated generated random".split())

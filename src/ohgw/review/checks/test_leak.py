@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
-from ohgw.review.fitted import Found, is_data, learnt, refitted, splits_of
-from ohgw.review.giveaways import giveaways
-from ohgw.review.metrics import (
+from ohgw.review.meaning.fitted import Found, is_data, learnt, refitted, splits_of
+from ohgw.review.meaning.giveaways import giveaways
+from ohgw.review.meaning.metrics import (
     Split,
     above,
     called,
@@ -19,8 +19,8 @@ from ohgw.review.metrics import (
     split_of,
     words,
 )
+from ohgw.review.meaning.tracking import trackings
 from ohgw.review.project import Module, constant
-from ohgw.review.tracking import trackings
 
 _EVALUATES = frozenset(
     "evaluate eval evaluation evaluator test validate validation score predict accuracy inference "

@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from ohgw.review.bindings import ALWAYS, bindings
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.bindings import ALWAYS, bindings
 from ohgw.review.findings import Finding
 from ohgw.review.project import Module, Project, dotted
 from ohgw.review.tools import diagnostics

@@ -4,14 +4,22 @@ import ast
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import flow
+from ohgw.review.code.flow.uses import uses
+from ohgw.review.code.memo import once
+from ohgw.review.code.nodes import Node, files
 from ohgw.review.findings import Finding
-from ohgw.review.flow import flow
-from ohgw.review.flow.uses import uses
-from ohgw.review.memo import once
-from ohgw.review.metrics import BOUNDED, above, is_test_module, name_of, number, quantity, words
-from ohgw.review.nodes import Node, files
+from ohgw.review.meaning.metrics import (
+    BOUNDED,
+    above,
+    is_test_module,
+    name_of,
+    number,
+    quantity,
+    words,
+)
+from ohgw.review.meaning.scales import POSITIVE, losses_are_positive, scales
 from ohgw.review.project import Module, Project, constant
-from ohgw.review.scales import POSITIVE, losses_are_positive, scales
 
 _GOAL = frozenset("threshold thresholds target goal".split())
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)

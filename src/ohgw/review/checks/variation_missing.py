@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.nodes import configurations
 from ohgw.review.findings import Finding
-from ohgw.review.nodes import configurations
+from ohgw.review.meaning.runs import SUFFIXES, Run, find, role_of, same_id, words
 from ohgw.review.project import Project
-from ohgw.review.runs import SUFFIXES, Run, find, role_of, same_id, words
 
 _FIX = "Add {id} with its own settings; a comparison without one of its arms cannot be drawn."
 

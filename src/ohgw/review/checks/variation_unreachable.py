@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 
 from ohgw.review.checks.check import Check, Context
+from ohgw.review.code.flow import Flow, flow
+from ohgw.review.code.flow.branching import Branch, branches_on, guarded
+from ohgw.review.code.flow.uses import dead, uses
+from ohgw.review.code.nodes import Node, files
 from ohgw.review.findings import Finding
-from ohgw.review.flow import Flow, flow
-from ohgw.review.flow.branching import Branch, branches_on, guarded
-from ohgw.review.flow.uses import dead, uses
-from ohgw.review.idchains import chains
-from ohgw.review.mentions import mentioned
-from ohgw.review.nodes import Node, files
+from ohgw.review.meaning.idchains import chains
+from ohgw.review.meaning.mentions import mentioned
+from ohgw.review.meaning.runs import Run, find
+from ohgw.review.meaning.variation import asked_for, dispatched, is_name, settings
 from ohgw.review.project import Project
-from ohgw.review.runs import Run, find
-from ohgw.review.variation import asked_for, dispatched, is_name, settings
 
 
 def _run(check: Check, context: Context) -> Iterator[Finding]:

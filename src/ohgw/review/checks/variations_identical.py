@@ -6,9 +6,9 @@ from itertools import combinations
 
 from ohgw.review.checks.check import Check, Context
 from ohgw.review.findings import Finding
+from ohgw.review.meaning.runs import Run, find
+from ohgw.review.meaning.variation import dispatched, settings
 from ohgw.review.project import Project
-from ohgw.review.runs import Run, find
-from ohgw.review.variation import dispatched, settings
 
 
 def _run(check: Check, context: Context) -> Iterator[Finding]:

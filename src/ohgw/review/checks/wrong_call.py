@@ -5,14 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-from ohgw.review.bindings import own_scope
 from ohgw.review.checks.check import Check, Context
-from ohgw.review.findings import Finding
-from ohgw.review.memo import once
-from ohgw.review.packages import STDLIB
-from ohgw.review.project import Definition, Module, Project, dotted
-from ohgw.review.resolve import names
-from ohgw.review.signatures import (
+from ohgw.review.code.bindings import own_scope
+from ohgw.review.code.memo import once
+from ohgw.review.code.resolve import names
+from ohgw.review.code.signatures import (
     FUNCTIONS,
     Signature,
     calls_of,
@@ -21,8 +18,11 @@ from ohgw.review.signatures import (
     method,
     signature,
 )
+from ohgw.review.code.uses import class_around
+from ohgw.review.findings import Finding
+from ohgw.review.packages import STDLIB
+from ohgw.review.project import Definition, Module, Project, dotted
 from ohgw.review.tools import diagnostics
-from ohgw.review.uses import class_around
 
 _RULES = frozenset(
     "missing-argument unknown-argument too-many-positional-arguments "

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ohgw.review.checks.check import Check, Context
-from ohgw.review.datasets_known import SYNTHETIC, known, misnamed, selected, spoken_of
+from ohgw.review.code.flow import Flow, flow
+from ohgw.review.code.nodes import Node, files
+from ohgw.review.code.resolve import names
 from ohgw.review.findings import Finding
-from ohgw.review.flow import Flow, flow
-from ohgw.review.nodes import Node, files
+from ohgw.review.meaning.datasets_known import SYNTHETIC, known, misnamed, selected, spoken_of
+from ohgw.review.meaning.runs import role_of, runs
 from ohgw.review.project import Module, Project, constant, dotted
-from ohgw.review.resolve import names
-from ohgw.review.runs import role_of, runs
 
 _NOISE = re.compile(r".*(?:noise|noisy|corrupt|flip|perturb).*", re.IGNORECASE)
 _NOISY_ID = re.compile(r"(?:^|[-_. ])(?:noisy|noise|corrupt(?:ed|ion)?|perturbed)(?:$|[-_. ])")

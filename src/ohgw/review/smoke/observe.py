@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ohgw.review.checks import Check, Context
+from ohgw.review.code.nodes import configurations
 from ohgw.review.findings import Finding, Rung
-from ohgw.review.nodes import configurations
 from ohgw.review.project import Project
 from ohgw.review.smoke import probe
 from ohgw.review.smoke.command import environment, lacking, smoke_command
