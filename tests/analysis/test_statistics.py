@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import PermutationMethod, wilcoxon
+from scipy.stats import PermutationMethod, bootstrap, wilcoxon
 
 from ohgw.analysis.statistics import (
+    bonferroni,
+    decidable,
     deviation_ratio,
     holm,
     log_ratios,
+    mean_interval,
     median_interval,
     quantile,
     ratios,
     relative_gains,
+    restricted_deviation,
     signed_rank,
 )
 
@@ -158,6 +162,37 @@ def test_holm_is_between_raw_and_bonferroni_and_keeps_the_order(p: list[float]) 
     found, raw = holm(p), np.array(p)
     assert (found >= raw).all() and (found <= np.minimum(1, raw * len(p)) + 1e-12).all()
     assert (np.diff(found[np.argsort(raw, kind="stable")]) >= 0).all()
+
+
+def test_bonferroni_by_hand() -> None:
+    found = bonferroni([0.01, math.nan, 0.6])
+    assert found[[0, 2]] == pytest.approx([0.02, 1.0]) and math.isnan(found[1])
+    assert bonferroni([]).size == 0
+
+
+def test_a_test_is_decidable_if_its_smallest_p_would_pass_beside_the_others() -> None:
+    # Ten pairs reach .00195; times 20 that is .039, times 30 it is .059.
+    assert decidable([0.5] * 20, [10] * 20, 0.05).all()
+    assert not decidable([0.5] * 30, [10] * 30, 0.05).any()
+    # Twelve others that pass leave a family of 18 for the rest.
+    assert decidable([1e-6] * 12 + [0.5] * 18, [10] * 30, 0.05)[12:].all()
+    assert decidable([0.5] * 30, [10] * 29 + [12], 0.05).tolist() == [False] * 29 + [True]
+    assert decidable([math.nan, 0.5], [5, 6], 0.05).tolist() == [False, True]
+
+
+def test_the_mean_interval_is_scipys_percentile_bootstrap() -> None:
+    values = np.random.default_rng(3).normal(1, 2, 25)
+    theirs = bootstrap(
+        (values,), np.mean, n_resamples=20000, method="percentile", rng=np.random.default_rng(4)
+    ).confidence_interval
+    assert mean_interval(values) == pytest.approx((theirs.low, theirs.high), abs=0.05)
+    assert all(map(math.isnan, mean_interval([0.1] * 5)))
+
+
+def test_a_restricted_deviation_is_unknown_where_most_miss() -> None:
+    assert restricted_deviation([1, 2, INF, 4], 4) == pytest.approx(1.5)
+    assert math.isnan(restricted_deviation([1, INF, INF], 4))
+    assert math.isnan(restricted_deviation([1], 4))
 
 
 def test_false_positives_stay_near_nominal_under_no_effect() -> None:

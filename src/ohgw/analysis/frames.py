@@ -7,6 +7,7 @@ time to target stay in that unit, and only tables and figures divide by `steps_p
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from ohgw.core.records import RECORDS_NAME, Final, Header, Report, read_records
 Floats = NDArray[np.float64]
 Rows = tuple[Header, list[Report], list[Final]]
 Search = tuple[str, int]
+Clock = Literal["work", "wall"]
 
 
 def load(source: Path | str | Rows) -> Rows:
@@ -123,16 +125,19 @@ def improvements(reports: Iterable[Report], mode: Mode) -> list[Report]:
     return found
 
 
-def curve(reports: Iterable[Report], mode: Mode) -> Curve:
-    """The anytime curve of one search's reports, which are in order of arrival."""
+def curve(reports: Iterable[Report], mode: Mode, clock: Clock = "work") -> Curve:
+    """The anytime curve of one search's reports, which are in order of arrival.
+
+    With the clock "wall" its `work` is measured seconds since the run began.
+    """
     found = improvements(reports, mode)
-    work = np.array([r.work for r in found], dtype=float)
+    work = np.array([getattr(r, clock) for r in found], dtype=float)
     return Curve(work, np.array([r.score for r in found], dtype=float), mode)
 
 
-def curves(header: Header, reports: Iterable[Report]) -> dict[Search, Curve]:
+def curves(header: Header, reports: Iterable[Report], clock: Clock = "work") -> dict[Search, Curve]:
     """The anytime curve of every search that reported anything."""
     by_search: dict[Search, list[Report]] = {}
     for report in reports:
         by_search.setdefault((report.search, report.seed), []).append(report)
-    return {search: curve(rows, header.mode) for search, rows in by_search.items()}
+    return {search: curve(rows, header.mode, clock) for search, rows in by_search.items()}

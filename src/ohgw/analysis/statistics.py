@@ -112,6 +112,27 @@ def holm(p: ArrayLike) -> Floats:
     return adjusted
 
 
+def bonferroni(p: ArrayLike) -> Floats:
+    """Bonferroni's adjusted p-values, in the order given; NaN stays out of the family."""
+    raw = np.asarray(p, dtype=float)
+    return np.minimum(1.0, raw * np.count_nonzero(~np.isnan(raw)))
+
+
+def decidable(p: ArrayLike, pairs: ArrayLike, alpha: float) -> NDArray[np.bool_]:
+    """Whether each test of a Holm family could be below `alpha` beside the others, as they are.
+
+    The smallest two-sided p of n pairs is 2^(1-n), where all of them agree. A test for which even
+    that is adjusted to `alpha` or more decides nothing, whatever its outcome.
+    """
+    raw = np.asarray(p, dtype=float)
+    found = np.zeros(raw.shape, dtype=bool)
+    for k, n in enumerate(np.asarray(pairs, dtype=float)):
+        best = raw.copy()
+        best[k] = 2 ** (1 - n)
+        found[k] = not np.isnan(raw[k]) and holm(best)[k] < alpha
+    return found
+
+
 def median_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """Percentile bootstrap interval of the median of paired `values` (n,), infinities allowed.
 
@@ -123,6 +144,16 @@ def median_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, floa
     medians = quantile(v[_resamples(v.size)], 0.5, axis=1)
     tail = (1 - level) / 2
     return float(quantile(medians, tail)), float(quantile(medians, 1 - tail))
+
+
+def mean_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """As `median_interval`, of the mean of finite paired `values` (n,)."""
+    v = np.asarray(values, dtype=float)
+    if v.size < MIN_PAIRS:
+        return math.nan, math.nan
+    tail = (1 - level) / 2
+    low, high = np.quantile(v[_resamples(v.size)].mean(axis=1), [tail, 1 - tail])
+    return float(low), float(high)
 
 
 @lru_cache(maxsize=8)
@@ -149,11 +180,15 @@ def deviation_ratio(arm: ArrayLike, reference: ArrayLike, budget: float) -> floa
     A miss enters as the whole budget, as in restricted mean survival time. NaN where that says
     nothing: fewer than two seeds, or either arm misses in more than half of them.
     """
-    a, r = np.asarray(arm, dtype=float), np.asarray(reference, dtype=float)
-    if a.size < 2 or np.isinf(a).mean() > 0.5 or np.isinf(r).mean() > 0.5:
-        return math.nan
-    top = float(np.minimum(a, budget).std(ddof=1))
-    bottom = float(np.minimum(r, budget).std(ddof=1))
+    top, bottom = restricted_deviation(arm, budget), restricted_deviation(reference, budget)
     if bottom == 0:
-        return 1.0 if top == 0 else math.inf
+        return 1.0 if top == 0 else math.inf if top > 0 else math.nan
     return top / bottom
+
+
+def restricted_deviation(times: ArrayLike, budget: float) -> float:
+    """Sample standard deviation of T (n,), a miss entering as the whole budget; NaN as above."""
+    t = np.asarray(times, dtype=float)
+    if t.size < 2 or np.isinf(t).mean() > 0.5:
+        return math.nan
+    return float(np.minimum(t, budget).std(ddof=1))

@@ -78,11 +78,25 @@ class Look:
 
 def looks(arms: Sequence[str]) -> dict[str, Look]:
     """A look for each arm by its place in the plan; the first arm is black and solid."""
-    found = {}
-    for i, arm in enumerate(arms):
-        turn = (i + i // len(_COLOURS)) % len(_DASHES)  # a second round shifts the line styles
-        found[arm] = Look(_COLOURS[i % len(_COLOURS)], _DASHES[turn], _MARKERS[turn])
-    return found
+    return {arm: _look(place) for place, arm in enumerate(arms)}
+
+
+def shared_looks(groups: Sequence[Sequence[str]]) -> dict[str, Look]:
+    """One look for each arm wherever it appears, and another for each arm of its groups.
+
+    Arms that no group has together may look alike: more arms than colours stay distinguishable.
+    """
+    places: dict[str, int] = {}
+    for arm in dict.fromkeys(itertools.chain.from_iterable(groups)):
+        together = itertools.chain.from_iterable(group for group in groups if arm in group)
+        taken = {places[other] for other in together if other in places}
+        places[arm] = next(place for place in itertools.count() if place not in taken)
+    return {arm: _look(place) for arm, place in places.items()}
+
+
+def _look(place: int) -> Look:
+    turn = (place + place // len(_COLOURS)) % len(_DASHES)  # a second round shifts line styles
+    return Look(_COLOURS[place % len(_COLOURS)], _DASHES[turn], _MARKERS[turn])
 
 
 @contextmanager
@@ -141,22 +155,26 @@ def spread_out(positions: Sequence[float], gap: float) -> list[float]:
     return result
 
 
-def save(figure: Figure, folder: Path, name: str) -> str:
-    """Write NAME.png (200 dpi) and NAME.pdf (TrueType fonts); return it as an SVG data URI.
+def save(figure: Figure, folder: Path, name: str, *, vector: bool = True) -> str:
+    """Write NAME.png (200 dpi) and NAME.pdf (TrueType fonts); return a data URI for a page.
 
+    The URI holds an SVG, or the PNG where `vector` is false: quicker, for pages of many figures.
     Nothing written holds a date, so equal figures make equal files.
     """
-    svg = io.BytesIO()
+    png, svg = io.BytesIO(), io.BytesIO()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with styled():
-            figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+            figure.savefig(png, dpi=200, metadata={"Software": None})
+            (folder / f"{name}.png").write_bytes(png.getvalue())
             figure.set_layout_engine("none")  # positions are settled; do not solve for them again
             figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-            figure.savefig(svg, format="svg", metadata={"Date": None})
+            if vector:
+                figure.savefig(svg, format="svg", metadata={"Date": None})
     except OSError as error:
         raise StorageError(
             f"{folder}: the figure {name!r} cannot be written ({error.strerror}). "
             "Check the directory's permissions and the free space."
         ) from error
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.getvalue()).decode("ascii")
+    kind, held = ("svg+xml", svg) if vector else ("png", png)
+    return f"data:image/{kind};base64," + base64.b64encode(held.getvalue()).decode("ascii")

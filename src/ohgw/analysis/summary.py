@@ -33,21 +33,12 @@ from ohgw.core.records import Arm, Final, Header, Report
 
 def summarise(source: Path | str | Rows) -> Summary:
     """Summary of a results directory, a record file, or (header, reports, finals)."""
-    return _Study(*_ended(load(source))).summary()
+    return Searches.of(source).summary()
 
 
 def compared_times(source: Path | str | Rows) -> dict[str, dict[str, dict[int, float]]]:
     """T@tau in epochs of every compared search: by target, arm label and seed; misses are inf."""
-    study = _Study(*_ended(load(source)))
-    per_epoch = study.header.steps_per_epoch
-    times: dict[str, dict[str, dict[int, float]]] = {}
-    for target, tau in study.targets.items():
-        by_arm = times[target] = {}
-        for arm in study.header.plan.arms:
-            seeds = study.seeds(arm.label)
-            epochs = (study.times(arm.label, seeds, tau) / per_epoch).tolist()
-            by_arm[arm.label] = dict(zip(seeds, epochs, strict=True))
-    return times
+    return Searches.of(source).compared_times()
 
 
 def compared_seeds(header: Header) -> tuple[int, ...]:
@@ -74,8 +65,12 @@ def _ended(rows: Rows) -> Rows:
     return header, [r for r in reports if (r.search, r.seed) in ended], finals
 
 
-class _Study:
+class Searches:
     """The ended searches of one record, looked up by arm and seed."""
+
+    @classmethod
+    def of(cls, source: Path | str | Rows) -> "Searches":
+        return cls(*_ended(load(source)))
 
     def __init__(self, header: Header, reports: list[Report], finals: list[Final]) -> None:
         self.header, self.reports = header, reports
@@ -118,7 +113,20 @@ class _Study:
         """Compared seeds whose searches ended in every one of the arms, in the plan's order."""
         return [s for s in self.compared if all((label, s) in self.finals for label in labels)]
 
+    def compared_times(self) -> dict[str, dict[str, dict[int, float]]]:
+        """T@tau in epochs: by target, arm label and seed; misses are inf."""
+        per_epoch = self.header.steps_per_epoch
+        times: dict[str, dict[str, dict[int, float]]] = {}
+        for target, tau in self.targets.items():
+            by_arm = times[target] = {}
+            for arm in self.header.plan.arms:
+                seeds = self.seeds(arm.label)
+                epochs = (self.times(arm.label, seeds, tau) / per_epoch).tolist()
+                by_arm[arm.label] = dict(zip(seeds, epochs, strict=True))
+        return times
+
     def times(self, label: str, seeds: Sequence[int], tau: float) -> Floats:
+        """T@tau in train-step equivalents, (n,)."""
         empty = Curve(np.empty(0), np.empty(0), self.header.mode)
         found = (self.curves.get((label, seed), empty) for seed in seeds)
         return np.array([time_to_target(c, tau) for c in found], dtype=float)

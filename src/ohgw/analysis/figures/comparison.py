@@ -5,16 +5,16 @@ Work is shown in epochs. Only searches that are compared (ended, not calibration
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
 
+from ohgw.analysis.figures.marks import PAIR, ROW, bar, diamond, dots, legend_below, margin, rows
 from ohgw.analysis.moves import Move
-from ohgw.analysis.results import Cell, Summary
+from ohgw.analysis.results import Cell, Row, Summary
 from ohgw.analysis.statistics import Floats, quantile
 from ohgw.analysis.style import (
     FAINT,
@@ -31,9 +31,7 @@ from ohgw.analysis.style import (
 from ohgw.analysis.time_to_target import LABELS
 from ohgw.analysis.wording import number, p_value, percent
 
-GRID_POINTS = 400
 LOG_RANGE = 2.5  # a score axis that spans more than this factor is logarithmic
-ROW = 0.42  # inches for one arm in a strip chart
 
 
 def anytime(
@@ -45,47 +43,70 @@ def anytime(
 
     `bests` maps an arm to its searches' best scores so far (searches, len(epochs)).
     """
-    quartiles = {
-        arm: tuple(quantile(values, q, axis=0) for q in (0.25, 0.5, 0.75))
-        for arm, values in bests.items()
-        if values.size
-    }
-    limits = _score_limits(quartiles, epochs, summary)
-    if limits is None:
+    bands = Bands.of(bests, epochs, summary)
+    if bands is None:
         return None
-    low, high = limits
-    style = looks(list(bests))
     with styled():
-        figure, (axes,) = blank(1, 3.4 + 0.19 * ((len(quartiles) + 1) // 2))
-        if low > 0 and high / low > LOG_RANGE:
-            log_axis(axes, "y", low, high)
-        else:
-            axes.set_ylim(low, high)
-        for arm, (lower, median, upper) in quartiles.items():
-            look = style[arm]
-            shown = np.where(np.isfinite(median), median, np.nan)
-            outside = 10 * (abs(low) + abs(high))  # a band to infinity runs off the axes
-            bottom, top = (
-                np.clip(np.where(np.isnan(shown), np.nan, side), -outside, outside)
-                for side in (lower, upper)
-            )
-            axes.fill_between(
-                epochs, bottom, top, step="post", color=look.colour, alpha=0.13, linewidth=0
-            )
-            axes.plot(
-                epochs,
-                shown,
-                color=look.colour,
-                linestyle=look.dashes,
-                drawstyle="steps-post",
-                label=plain(arm),
-            )
-        _target_lines(axes, summary.targets)
-        axes.set_xlim(0, epochs[-1])
-        axes.set_xlabel("work spent by the search (epochs)")
-        axes.set_ylabel(f"best {plain(summary.metric)} so far (validation)")
-        _legend_below(figure, axes)
+        figure, (axes,) = blank(1, 3.4 + 0.19 * ((len(bands.quartiles) + 1) // 2))
+        anytime_panel(axes, bands, summary, looks(list(bests)))
+        legend_below(figure, axes)
     return figure
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Quartiles of the best score so far, by arm, over a grid of work, and the axis they need."""
+
+    epochs: Floats
+    quartiles: Mapping[str, tuple[Floats, Floats, Floats]]
+    limits: tuple[float, float]
+
+    @classmethod
+    def of(cls, bests: Mapping[str, Floats], epochs: Floats, summary: Summary) -> "Bands | None":
+        """None where no search has a finite score."""
+        quartiles = {
+            arm: (
+                quantile(values, 0.25, axis=0),
+                quantile(values, 0.5, axis=0),
+                quantile(values, 0.75, axis=0),
+            )
+            for arm, values in bests.items()
+            if values.size
+        }
+        limits = _score_limits(quartiles, epochs, summary)
+        return None if limits is None else cls(epochs, quartiles, limits)
+
+
+def anytime_panel(axes: Axes, bands: Bands, summary: Summary, style: Mapping[str, Look]) -> None:
+    low, high = bands.limits
+    if low > 0 and high / low > LOG_RANGE:
+        log_axis(axes, "y", low, high)
+    else:
+        axes.set_ylim(low, high)
+    epochs = bands.epochs
+    for arm, (lower, median, upper) in bands.quartiles.items():
+        look = style[arm]
+        shown = np.where(np.isfinite(median), median, np.nan)
+        outside = 10 * (abs(low) + abs(high))  # a band to infinity runs off the axes
+        bottom, top = (
+            np.clip(np.where(np.isnan(shown), np.nan, side), -outside, outside)
+            for side in (lower, upper)
+        )
+        axes.fill_between(
+            epochs, bottom, top, step="post", color=look.colour, alpha=0.13, linewidth=0
+        )
+        axes.plot(
+            epochs,
+            shown,
+            color=look.colour,
+            linestyle=look.dashes,
+            drawstyle="steps-post",
+            label=plain(arm),
+        )
+    _target_lines(axes, summary.targets)
+    axes.set_xlim(0, epochs[-1])
+    axes.set_xlabel("work spent by the search (epochs)")
+    axes.set_ylabel(f"best {plain(summary.metric)} so far (validation)")
 
 
 def _score_limits(
@@ -132,34 +153,43 @@ def times(values: Mapping[str, Mapping[str, Floats]], summary: Summary) -> Figur
     """
     if not values:
         return None
-    arms = [row for row in next(iter(values.values()))]
-    style = looks(arms)
-    right = summary.budget
-    anywhere = any(np.isinf(v).any() for by_arm in values.values() for v in by_arm.values())
+    arms = list(next(iter(values.values())))
     with styled():
         figure, panels = blank(
             len(values), len(values) * (ROW * len(arms) + 0.45) + 0.35, sharex=True
         )
-        for axes, (target, by_arm) in zip(panels, values.items(), strict=True):
-            tau = number(summary.targets[target], 4)
-            axes.set_title(f"{LABELS[target]}  (τ = {tau})")
-            for place, arm in enumerate(arms):
-                _strip(axes, place, by_arm[arm], style[arm], right)
-            _rows(axes, [plain(arm, 26) for arm in arms])
-            if anywhere:
-                axes.axvspan(right * 1.02, right * 1.14, color=SHADE, zorder=0, linewidth=0)
-                axes.text(right * 1.08, -0.62, "missed", ha="center", fontsize=8.5, color=FAINT)
-            axes.set_xlim(0, right * (1.14 if anywhere else 1.02))
-        panels[-1].set_xlabel("work until the target is reached, T@τ (epochs)")
-        ticks = MaxNLocator(6).tick_values(0, right)
-        panels[-1].set_xticks([t for t in ticks if t <= right])
+        times_panels(panels, values, summary, looks(arms))
     return figure
+
+
+def times_panels(
+    panels: Sequence[Axes],
+    values: Mapping[str, Mapping[str, Floats]],
+    summary: Summary,
+    style: Mapping[str, Look],
+) -> None:
+    """One panel for each target; they share the axis of work."""
+    right = summary.budget
+    anywhere = any(np.isinf(v).any() for by_arm in values.values() for v in by_arm.values())
+    for axes, (target, by_arm) in zip(panels, values.items(), strict=True):
+        tau = number(summary.targets[target], 4)
+        axes.set_title(f"{LABELS[target]}  (τ = {tau})")
+        for place, (arm, found) in enumerate(by_arm.items()):
+            _strip(axes, place, found, style[arm], right)
+        rows(axes, [plain(arm, 26) for arm in by_arm])
+        if anywhere:
+            axes.axvspan(right * 1.02, right * 1.14, color=SHADE, zorder=0, linewidth=0)
+            axes.text(right * 1.08, -0.62, "missed", ha="center", fontsize=8.5, color=FAINT)
+        axes.set_xlim(0, right * (1.14 if anywhere else 1.02))
+    panels[-1].set_xlabel("work until the target is reached, T@τ (epochs)")
+    ticks = MaxNLocator(6).tick_values(0, right)
+    panels[-1].set_xticks([t for t in ticks if t <= right])
 
 
 def _strip(axes: Axes, place: int, values: Floats, look: Look, right: float) -> None:
     """One arm's searches as dots around height `place`, its median and quartiles on top."""
     reached = values[np.isfinite(values)]
-    _dots(axes, reached, place, look)
+    dots(axes, reached, place, look)
     if reached.size < values.size:
         missed = str(values.size - reached.size)
         axes.text(right * 1.08, place, missed, ha="center", va="center", color=look.colour)
@@ -167,9 +197,9 @@ def _strip(axes: Axes, place: int, values: Floats, look: Look, right: float) -> 
         return
     low, median, high = (float(quantile(values, q)) for q in (0.25, 0.5, 0.75))
     if np.isfinite(low):
-        _bar(axes, [low, min(high, right * 1.02)], place, look)
+        bar(axes, [low, min(high, right * 1.02)], place, look)
     if np.isfinite(median):
-        _diamond(axes, median, place, look)
+        diamond(axes, median, place, look)
 
 
 def changes(values: Mapping[str, Mapping[str, Floats]], summary: Summary) -> Figure | None:
@@ -178,84 +208,101 @@ def changes(values: Mapping[str, Mapping[str, Floats]], summary: Summary) -> Fig
     `values` maps target, then a comparison's key, to ratios (pairs,): 0 and infinity, where only
     one of the two reached the target, stand at the edges.
     """
-    comparisons = [row for row in summary.comparisons if row.pairs]
+    comparisons = compared(summary)
     if not values or not comparisons:
         return None
+    with styled():
+        figure, panels = blank(
+            len(values), len(values) * (PAIR * len(comparisons) + 0.45) + 0.4, sharex=True
+        )
+        changes_panels(panels, values, summary, looks([cost.arm for cost in summary.costs]))
+    return figure
+
+
+def compared(summary: Summary) -> list[Row]:
+    """The comparisons that have pairs."""
+    return [row for row in summary.comparisons if row.pairs]
+
+
+def changes_panels(
+    panels: Sequence[Axes],
+    values: Mapping[str, Mapping[str, Floats]],
+    summary: Summary,
+    style: Mapping[str, Look],
+) -> None:
+    """One panel for each target; they share the axis of ratios."""
+    comparisons = compared(summary)
     everything = np.concatenate([v for by_key in values.values() for v in by_key.values()])
     finite = everything[np.isfinite(everything) & (everything > 0)]
     reach = max(2.6, float(np.max(np.maximum(finite, 1 / finite), initial=1.0)) * 1.1)
     edges = reach**1.12 if finite.size < everything.size else None  # where 0 and infinity stand
-    style = looks([cost.arm for cost in summary.costs])
     names = [f"{plain(r.arm, 24)}\nvs {plain(r.reference or '', 22)}" for r in comparisons]
-    with styled():
-        figure, panels = blank(
-            len(values), len(values) * ((ROW + 0.16) * len(comparisons) + 0.45) + 0.4, sharex=True
-        )
-        for axes, (target, by_key) in zip(panels, values.items(), strict=True):
-            axes.set_title(LABELS[target])
-            outer = reach**1.24 if edges else reach
-            log_axis(axes, "x", 1 / outer, outer)
-            axes.axvline(1, color=INK, linewidth=1)
-            if edges:
-                axes.axvspan(1 / outer, reach**-1.02, color=SHADE, zorder=0, linewidth=0)
-                axes.axvspan(reach**1.02, outer, color=SHADE, zorder=0, linewidth=0)
-            for place, row in enumerate(comparisons):
-                cell = next(c for c in row.cells if c.target == target)
-                _pairs(axes, place, by_key[row.key], cell, style[row.arm], edges or reach)
-            _rows(axes, names)
-        powers = [2.0**k for k in range(-12, 13) if 2.0 ** abs(k) <= reach]
-        powers = powers if len(powers) < 10 else powers[len(powers) // 2 % 2 :: 2]
-        labels = [f"{x:g}" if x >= 1 else f"1/{1 / x:g}" for x in powers]
+    for axes, (target, by_key) in zip(panels, values.items(), strict=True):
+        axes.set_title(LABELS[target])
+        outer = reach**1.24 if edges else reach
+        log_axis(axes, "x", 1 / outer, outer)
+        axes.axvline(1, color=INK, linewidth=1)
         if edges:
-            powers, labels = [1 / edges, *powers, edges], ["0", *labels, "∞"]
-        panels[-1].set_xticks(powers, labels)
-        panels[-1].set_xlabel("← arm faster      T@τ arm / T@τ reference      reference faster →")
-    return figure
+            axes.axvspan(1 / outer, reach**-1.02, color=SHADE, zorder=0, linewidth=0)
+            axes.axvspan(reach**1.02, outer, color=SHADE, zorder=0, linewidth=0)
+        for place, row in enumerate(comparisons):
+            cell = next(c for c in row.cells if c.target == target)
+            _pairs(axes, place, by_key[row.key], cell, style[row.arm], edges or reach)
+        rows(axes, names)
+    powers = [2.0**k for k in range(-12, 13) if 2.0 ** abs(k) <= reach]
+    powers = powers if len(powers) < 10 else powers[len(powers) // 2 % 2 :: 2]
+    labels = [f"{x:g}" if x >= 1 else f"1/{1 / x:g}" for x in powers]
+    if edges:
+        powers, labels = [1 / edges, *powers, edges], ["0", *labels, "∞"]
+    panels[-1].set_xticks(powers, labels)
+    panels[-1].set_xlabel("← arm faster      T@τ arm / T@τ reference      reference faster →")
 
 
 def _pairs(axes: Axes, place: int, ratio: Floats, cell: Cell, look: Look, edge: float) -> None:
     """One comparison's pairs as dots around height `place`, the median and its interval on top."""
-    _dots(axes, np.clip(ratio, 1 / edge, edge), place, look)
+    dots(axes, np.clip(ratio, 1 / edge, edge), place, look)
     if not np.isnan(cell.low):
-        _bar(axes, np.clip([1 + cell.low, 1 + cell.high], 1 / edge, edge), place, look)
-    _diamond(axes, float(np.clip(1 + cell.change, 1 / edge, edge)), place, look)
+        bar(axes, np.clip([1 + cell.low, 1 + cell.high], 1 / edge, edge), place, look)
+    diamond(axes, float(np.clip(1 + cell.change, 1 / edge, edge)), place, look)
     tested = "not tested" if np.isnan(cell.p) else f"Holm p {p_value(cell.p_holm)}"
-    _margin(axes, place, f"{percent(cell.change)}\n{tested}")
+    margin(axes, place, f"{percent(cell.change)}\n{tested}")
 
 
-def survival(
-    counts: Mapping[str, Mapping[int, float]],
-) -> Figure | None:
+def survival(counts: Mapping[str, Mapping[int, float]]) -> Figure | None:
     """Trials per search that reached each resource or went beyond, by arm."""
     arms = [arm for arm, by_rung in counts.items() if by_rung]
     if not arms:
         return None
-    style = looks(list(counts))
-    rungs = sorted({rung for by_rung in counts.values() for rung in by_rung})
-    tallest = max(max(by_rung.values()) for by_rung in counts.values() if by_rung)
-    least = min(min(by_rung.values()) for by_rung in counts.values() if by_rung)
     with styled():
         figure, (axes,) = blank(1, 3.0 + 0.19 * ((len(arms) + 1) // 2))
-        log_axis(axes, "y", least / 1.3, tallest * 1.3)
-        log_axis(axes, "x", rungs[0] / 1.15, rungs[-1] * 1.15)
-        if len(rungs) <= 10:
-            axes.set_xticks(rungs, [str(r) for r in rungs])
-        for arm in arms:
-            look = style[arm]
-            axes.plot(
-                list(counts[arm]),
-                list(counts[arm].values()),
-                color=look.colour,
-                linestyle=look.dashes,
-                marker=look.marker,
-                markersize=5.5,
-                markeredgecolor="white",
-                label=plain(arm),
-            )
-        axes.set_xlabel("resource reached (resource units, log scale)")
-        axes.set_ylabel("trials per search (log scale)")
-        _legend_below(figure, axes)
+        survival_panel(axes, counts, looks(list(counts)))
+        legend_below(figure, axes)
     return figure
+
+
+def survival_panel(
+    axes: Axes, counts: Mapping[str, Mapping[int, float]], style: Mapping[str, Look]
+) -> None:
+    found = {arm: by_rung for arm, by_rung in counts.items() if by_rung}
+    rungs = sorted({rung for by_rung in found.values() for rung in by_rung})
+    heights = [height for by_rung in found.values() for height in by_rung.values()]
+    log_axis(axes, "y", min(heights) / 1.3, max(heights) * 1.3)
+    log_axis(axes, "x", rungs[0] / 1.15, rungs[-1] * 1.15)
+    if len(rungs) <= 10:
+        axes.set_xticks(rungs, [str(r) for r in rungs])
+    for arm, by_rung in found.items():
+        axes.plot(
+            list(by_rung),
+            list(by_rung.values()),
+            color=style[arm].colour,
+            linestyle=style[arm].dashes,
+            marker=style[arm].marker,
+            markersize=5.5,
+            markeredgecolor="white",
+            label=plain(arm),
+        )
+    axes.set_xlabel("resource reached (resource units, log scale)")
+    axes.set_ylabel("trials per search (log scale)")
 
 
 def displacement(found: Sequence[Move], arms: Sequence[str]) -> Figure | None:
@@ -295,69 +342,10 @@ def displacement(found: Sequence[Move], arms: Sequence[str]) -> Figure | None:
                     markeredgecolor=look.colour,
                     markeredgewidth=1.5,
                 )
-                _margin(axes, place, f"median {number(qs[2], 2)}")
+                margin(axes, place, f"median {number(qs[2], 2)}")
             reach = max(abs(axes.get_xlim()[0]), abs(axes.get_xlim()[1]))
             axes.set_xlim(-reach, reach)
             axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
             axes.ticklabel_format(axis="x", scilimits=(-3, 4), useMathText=True)
-            _rows(axes, [plain(arm, 26) for arm in moving])
+            rows(axes, [plain(arm, 26) for arm in moving])
     return figure
-
-
-def _rows(axes: Axes, labels: Sequence[str]) -> None:
-    """Rows of a strip chart, the first on top."""
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
-    axes.spines["left"].set_visible(False)
-
-
-def _dots(axes: Axes, values: Floats, place: int, look: Look) -> None:
-    axes.plot(
-        values,
-        place + _jitter(values.size, 0.28),
-        linestyle="",
-        marker="o",
-        markersize=3.2,
-        markeredgewidth=0,
-        color=look.colour,
-        alpha=0.38,
-    )
-
-
-def _bar(axes: Axes, ends: ArrayLike, place: int, look: Look) -> None:
-    axes.plot(ends, [place, place], color=look.colour, linewidth=3, solid_capstyle="butt")
-
-
-def _diamond(axes: Axes, value: float, place: int, look: Look) -> None:
-    axes.plot(
-        value,
-        place,
-        marker="D",
-        markersize=6.5,
-        color="white",
-        markeredgecolor=look.colour,
-        markeredgewidth=1.6,
-    )
-
-
-def _margin(axes: Axes, place: int, text: str) -> None:
-    """Text beside a row, right of the axes."""
-    where = axes.get_yaxis_transform()
-    axes.text(1.02, place, text, transform=where, va="center", fontsize=8.5, linespacing=1.1)
-
-
-def _jitter(n: int, width: float) -> Floats:
-    """Fixed offsets in [-width, width] (n,) that never put neighbours side by side."""
-    golden = 0.6180339887498949
-    return width * (2 * (np.arange(1, n + 1, dtype=np.float64) * golden % 1) - 1)
-
-
-def _legend_below(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    shown = [h for h in handles if isinstance(h, Line2D)]
-    columns = 1 if max(map(len, labels), default=0) > 26 else 2
-    figure.legend(
-        shown, labels, loc="outside lower left", ncols=columns, handlelength=3.2, borderaxespad=0.3
-    )
