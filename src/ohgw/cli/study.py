@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track as tracked
 from rich.table import Table
 
+from ohgw import tasks
 from ohgw.analysis import wording
 from ohgw.cli import _options as options
 from ohgw.cli._experiment import is_experiment, run_experiment
@@ -21,6 +22,7 @@ from ohgw.study.conduct import begin, conduct
 from ohgw.study.configuration import compose_study
 from ohgw.study.forecast import Forecast, forecast
 from ohgw.study.sinks import check_sinks, send_complete
+from ohgw.study.trace import trace_probes
 
 
 def command(
@@ -58,6 +60,9 @@ def command(
     track: Annotated[
         str, typer.Option(help="Also send the records to mlflow or wandb; joined by commas.")
     ] = "",
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also write a profiler's trace of each arm's probe.")
+    ] = False,
     json_lines: Annotated[
         bool, typer.Option("--json-lines", help="Progress as JSON lines on standard error.")
     ] = False,
@@ -84,6 +89,8 @@ def command(
     mode: Mode = "lines" if json_lines else "none" if quiet or as_json else "bars"
     with observing(plan, complete, mode) as observer:
         conduct(plan, directory, jobs=jobs, tell=observer.tell, stopping=observer.stopping)
+    for cell in plan.cells if profile else ():
+        trace_probes(cell, tasks.load(cell.plan.task, device=cell.plan.device), directory)
     send_complete(trackers, directory)
 
 

@@ -6,7 +6,7 @@ from ohgw.core.layout import Memory
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm, Plan
 from ohgw.engines.build import make_engine
-from ohgw.engines.engine import drive
+from ohgw.engines.engine import Engine, drive
 from ohgw.engines.memory import peak_bytes
 from ohgw.study.plan import CALIBRATION_ARM, CALIBRATION_SEED, Task, make_searches
 
@@ -39,20 +39,26 @@ _PEAKS: dict[tuple[str, str, int, str, Arm], int] = {}
 def _peak(plan: Plan, task: DifferentiableTask, arm: Arm) -> int:
     key = (plan.task, plan.device, plan.workers, plan.engine, arm)
     if key not in _PEAKS:
-        alone = {
-            "arms": (arm,),
-            "seeds": (MEMORY_SEED,),
-            "calibration_seeds": (),
-            "scheduler": "random",  # does not matter before the first report
-            "budget": float(2 * plan.workers * task.max_resource),  # so that every worker starts
-        }
-        _PEAKS[key] = _measure(plan.model_copy(update=alone), task)
+        engine = make_engine(plan.engine, task)
+        _PEAKS[key] = peak_bytes(
+            torch.device(task.device), lambda: start_search(plan, task, engine, arm)
+        )
     return _PEAKS[key]
 
 
-def _measure(plan: Plan, task: DifferentiableTask) -> int:
-    engine = make_engine(plan.engine, task)
-    searches = make_searches(plan, task, engine)
+def start_search(plan: Plan, task: DifferentiableTask, engine: Engine, arm: Arm) -> None:
+    """The first moments of one search of `arm`: every worker probes, then all train a few steps.
+
+    Recorded nowhere; on a seed that no study compares.
+    """
+    alone = {
+        "arms": (arm,),
+        "seeds": (MEMORY_SEED,),
+        "calibration_seeds": (),
+        "scheduler": "random",  # does not matter before the first report
+        "budget": float(2 * plan.workers * task.max_resource),  # so that every worker starts
+    }
+    searches = make_searches(plan.model_copy(update=alone), task, engine)
     turns = 0
 
     def on_turn() -> None:
@@ -61,10 +67,7 @@ def _measure(plan: Plan, task: DifferentiableTask) -> int:
         if turns > 1:  # the first turn launches, and trains for a moment after this is called
             raise _Enough
 
-    def work() -> None:
-        try:
-            drive(searches, engine, lambda row: None, on_turn)
-        except _Enough:
-            return
-
-    return peak_bytes(torch.device(task.device), work)
+    try:
+        drive(searches, engine, lambda row: None, on_turn)
+    except _Enough:
+        return
