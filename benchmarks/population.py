@@ -187,14 +187,15 @@ def show(results: Sequence[Result], console: Console) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What the population engine saves.")
-    parser.add_argument("--task", choices=sorted(tasks.TASKS), help="one task instead of all")
+    bundled = [name for name, task in tasks.TASKS.items() if task.bundled]
+    parser.add_argument("--task", choices=bundled, help="one task instead of all")
     parser.add_argument("--lanes", type=int, nargs="+", default=LANES, metavar="P")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(argv)
     if min(options.lanes) < 1:
         parser.error("--lanes must be at least 1")
     torch.set_num_threads(1)
-    names = [options.task] if options.task else list(tasks.TASKS)
+    names = [options.task] if options.task else bundled
     results = []
     with tuned_process(), Console(stderr=True).status("") as status:  # tuned as every search is
         for name in names:

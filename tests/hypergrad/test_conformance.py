@@ -1,11 +1,10 @@
 """Every estimator against the public conformance suite, and the suite against broken ones."""
 
 import pytest
-import torch
 
 from ohgw.hypergrad import ESTIMATORS
 from ohgw.hypergrad.reverse import Reverse
-from ohgw.tasks import TASKS, load
+from ohgw.tasks import TASKS
 from ohgw.testing.estimators import (
     CHECKS,
     SMALL_TASKS,
@@ -19,9 +18,14 @@ from ohgw.testing.estimators import (
 EXACT = sorted(ESTIMATORS.keys() - {"implicit"})
 
 
+# Gradients jump where a rectifier switches, and a lookahead contains gradients: differences of it
+# mean nothing unless there are few rectifiers.
+NARROW = {"cifar10": "cifar10:depth=8:width=1:examples=160:batch_size=2"}
+
+
 @pytest.fixture(scope="module", params=TASKS)
-def shipped(request):
-    return load(request.param, dtype=torch.float64)
+def shipped(request, load_small):
+    return load_small(NARROW.get(request.param, request.param))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

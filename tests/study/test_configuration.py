@@ -34,6 +34,23 @@ def test_a_shipped_study_composes_and_survives_its_file(name):
     assert StudyPlan.model_validate(yaml.safe_load(to_yaml(plan))) == plan
 
 
+@pytest.mark.parametrize(
+    ("name", "cells", "run"),
+    [
+        ("exp1", 3, None),
+        ("exp2", 2, "pasha-ohgw-vision-tuned-eta"),
+        ("breadth", 40, None),
+    ],
+)
+def test_the_large_studies_have_a_small_form(miniature, name, cells, run):
+    pytest.importorskip("tokenizers", reason="the extra 'transformers' is not installed")
+    tiny = "tasks.cifar10.smoke.spec='cifar10:depth=8:width=4:examples=160:batch_size=8'"
+    small = compose_study(name, [tiny], smoke=True)
+    assert len(small.cells) == cells
+    assert all("examples" in c.plan.task or c.plan.budget < 10 for c in small.cells)
+    assert run is None or run in {i for cell in small.cells for i in cell.run_ids.values()}
+
+
 def test_smoke_keeps_every_cell_and_arm_and_shrinks_seeds_and_budget():
     whole, smoke = by_id(compose_study("desk")), by_id(compose_study("desk", smoke=True))
     assert whole.keys() == smoke.keys()

@@ -21,7 +21,7 @@ from ohgw.engines.build import make_engine
 from ohgw.engines.engine import drive
 from ohgw.hypergrad.estimator import lookahead
 from ohgw.study.plan import make_plan, make_searches
-from ohgw.tasks import TASKS, breast_cancer, charlm, digits, load
+from ohgw.tasks import TASKS, _transformer, breast_cancer, charlm, digits, load
 from ohgw.tasks._common import Layout, cross_entropy
 from ohgw.testing.estimators import central_differences, draw_probe, stack
 from ohgw.training.dynamics import decode, population_step_
@@ -31,8 +31,13 @@ SPLITS = ("train", "val", "test")
 
 
 @pytest.fixture(scope="module", params=TASKS)
-def task(request):
-    return load(request.param, dtype=torch.float64)
+def task(request, load_small):
+    return load_small(request.param)
+
+
+def kind(task):
+    """The name without options."""
+    return task.name.partition(":")[0]
 
 
 @pytest.fixture(scope="module", params=["digits", "breast-cancer"])
@@ -53,7 +58,7 @@ def one_step(task, seed=0):
 
 def test_each_is_loaded_by_its_name(task):
     assert isinstance(task, DifferentiableTask)
-    assert TASKS[task.name] is type(task)
+    assert TASKS[kind(task)] is type(task)
     assert task.metric.name in task.metrics(task.init(torch.Generator()), task.data["val"])
 
 
@@ -129,16 +134,16 @@ def test_language_model_reads_the_text_in_order():
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_training_does_not_look_at_the_test_split(name):
+def test_training_does_not_look_at_the_test_split(name, load_small):
     reports, tests = [], []
     for poisoned in (False, True):
-        task = load(name)
+        task = load_small(name, torch.float32)
         keep = 8 * task.batch_size
         task.data["train"] = tuple(part[:keep] for part in task.data["train"])
         if poisoned:
-            x, y = task.data["test"]
+            x, *rest = task.data["test"]
             bad = torch.full_like(x, math.nan) if x.is_floating_point() else torch.zeros_like(x)
-            task.data["test"] = (bad, y)
+            task.data["test"] = (bad, *rest)
         found, final = short_search(task)
         reports.append(found)
         tests.append(final.metrics)
@@ -206,8 +211,9 @@ def test_training_loss_is_differentiable_in_what_acts_through_it(task):
 
     gradient = torch.autograd.functional.jacobian(loss, psi)
     low, high = task.space.natural_bounds
-    expected = central_differences(loss, psi, torch.as_tensor(high - low))
-    assert_close(gradient, expected.gradient, rtol=1e-4, atol=1e-9)
+    # narrower than usual: thousands of rectifiers switch somewhere within a wider step
+    expected = central_differences(loss, psi, torch.as_tensor(high - low) / 10)
+    assert_close(gradient, expected.gradient, rtol=1e-4, atol=1e-8)
     for name, slope in zip(task.space.continuous, gradient, strict=True):
         assert (slope == 0) == (name in task.optimizer.hyperparameters), name
 
@@ -240,9 +246,10 @@ def test_initial_parameters_depend_on_the_generator_alone(task):
 
 
 def test_untrained_loss_is_that_of_guessing(task):
-    classes = {"digits": 10, "breast-cancer": 2, "charlm": len(load("charlm").characters)}
+    classes = {"digits": 10, "breast-cancer": 2, "cifar10": 10}
+    count = classes.get(kind(task)) or task.net.vocabulary
     loss = task.loss(initial_parameters(task, 0), task.data["val"])
-    assert loss == pytest.approx(math.log(classes[task.name]), rel=0.1)
+    assert loss == pytest.approx(math.log(count), rel=0.1)
 
 
 def test_training_lowers_the_loss(task):
@@ -266,8 +273,12 @@ def test_training_lowers_the_loss(task):
 def test_metrics(task):
     theta, data = initial_parameters(task, 0), task.data["val"]
     metrics = task.metrics(theta, data)
-    assert_close(metrics["loss"], task.loss(theta, data))
-    hits = task.logits(task.layout.split(theta), data[0]).argmax(-1) == data[1]
+    logits = task.logits(task.layout.split(theta), data[0])
+    assert_close(metrics["loss"], cross_entropy(logits, data[1]))
+    # batch normalisation takes fewer images for a probe's look than for metrics
+    tolerance = 1e-2 if kind(task) == "cifar10" else 1e-12
+    assert task.loss(theta, data) == pytest.approx(metrics["loss"].item(), rel=tolerance)
+    hits = logits.argmax(-1) == data[1]
     assert metrics["accuracy"] == hits.double().mean()
     if task.name == "charlm":
         assert_close(metrics["bits_per_character"], metrics["loss"] / math.log(2))
@@ -319,8 +330,8 @@ def test_gaussian_dropout_has_the_moments_of_bernoulli_dropout(rate):
     generator = torch.Generator().manual_seed(0)
     x = torch.full((400_000,), 3.0, dtype=torch.float64)
     noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    std = charlm._dropout_std(torch.tensor(rate, dtype=x.dtype))
-    gaussian = charlm._gaussian_dropout(x, std, noise)
+    std = _transformer.dropout_std(torch.tensor(rate, dtype=x.dtype))
+    gaussian = _transformer.gaussian_dropout(x, std, noise)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         bernoulli = F.dropout(x, rate)

@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from ohgw.core.space import Categorical, Float, Int, Space
-from ohgw.tasks import TASKS, load
+from ohgw.tasks import TASKS
 from ohgw.testing.estimators import SMALL_TASKS, draw_probe, small_task, stack
 from ohgw.training.dynamics import decode, initial_state, population_step_, train_step
 
 
 @pytest.fixture(params=[*SMALL_TASKS, *TASKS], scope="module")
-def task(request):
+def task(request, load_small):
     if request.param in SMALL_TASKS:
         return small_task(request.param)
-    return load(request.param, dtype=torch.float64)
+    return load_small(request.param)
 
 
 def test_decode_gives_values_by_name():

@@ -12,8 +12,8 @@ from ohgw.tasks import TASKS
 
 
 def command(as_json: options.Json = False) -> None:
-    """List the tasks, their hyperparameters and their rungs."""
-    loaded = [make() for make in TASKS.values()]
+    """List the tasks, their hyperparameters and their rungs; nothing is downloaded."""
+    listed = TASKS.values()
     if as_json:
         rows = [
             {
@@ -23,20 +23,23 @@ def command(as_json: options.Json = False) -> None:
                 "mode": task.metric.mode,
                 "min_resource": task.min_resource,
                 "max_resource": task.max_resource,
-                "steps_per_epoch": task.steps_per_epoch,
+                "steps_per_epoch": task().steps_per_epoch if task.bundled else None,
+                "bundled": task.bundled,
+                "small": task.small,
             }
-            for task in loaded
+            for task in listed
         ]
         typer.echo(json.dumps(rows))
         return
     table = Table()
-    for heading in ("task", "what it is", "hyperparameters", "epochs"):
+    for heading in ("task", "what it is", "hyperparameters", "epochs", "data"):
         table.add_column(heading)
-    for task in loaded:
+    for task in listed:
         table.add_row(
             task.name,
-            (inspect.getdoc(type(task)) or "").splitlines()[0],
+            (inspect.getdoc(task) or "").splitlines()[0],
             ", ".join(task.space.names),
             f"{task.min_resource}-{task.max_resource}",
+            "bundled" if task.bundled else "found or downloaded",
         )
     Console().print(table)

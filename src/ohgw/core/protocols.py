@@ -167,7 +167,10 @@ class DifferentiableTask(Protocol):
 
     @property
     def data(self) -> "Mapping[str, tuple[Tensor, ...]]":
-        """Tensors by split, 'train', 'val' and 'test', examples first."""
+        """Tensors by split, 'train', 'val' and 'test', examples first.
+
+        Metrics of a further split are reported with those of 'test', its name in front.
+        """
         ...
 
     @property

@@ -21,7 +21,7 @@ from ohgw.core.errors import SettingError
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.trial import Configuration
 from ohgw.engines.search import Job, Search
-from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, start
+from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, final_metrics, start
 from ohgw.training.dynamics import State, decode, population_step_
 from ohgw.training.feed import Feed
 from ohgw.warmstart.probe import DifferentiableProbe
@@ -176,7 +176,7 @@ class PopulationEngine:
 
     def test(self, search: int) -> dict[str, float]:
         best = self.best(search)
-        return {} if best is None else evaluate(self.task, [best.scored], "test")[0]
+        return {} if best is None else final_metrics(self.task, best.scored)
 
     def release(self, search: int) -> None:
         self.states.release(search)

@@ -9,7 +9,7 @@ import torch
 from ohgw.core.errors import SettingError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.engines.search import Job, Search
-from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, start
+from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, final_metrics, start
 from ohgw.training.dynamics import State, decode, step_
 from ohgw.training.feed import Feed
 from ohgw.warmstart.probe import BlackBoxProbe, DifferentiableProbe, Probe
@@ -77,7 +77,7 @@ class DifferentiableTrainer:
         return after, evaluate(task, [after.scored], "val")[0]
 
     def test(self, best: Paused) -> dict[str, float]:
-        return evaluate(self.task, [best.scored], "test")[0]
+        return final_metrics(self.task, best.scored)
 
 
 class BlackBoxTrainer:

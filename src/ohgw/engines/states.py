@@ -60,6 +60,15 @@ def evaluate(
     return results
 
 
+def final_metrics(task: DifferentiableTask, theta: Tensor) -> dict[str, float]:
+    """Metrics on the test split, and on a task's further splits with their names in front."""
+    found = dict(evaluate(task, [theta], "test")[0])
+    for split in sorted(task.data.keys() - {"train", "val", "test"}):
+        metrics = evaluate(task, [theta], split)[0]
+        found |= {f"{split}_{name}": value for name, value in metrics.items()}
+    return found
+
+
 class StateStore:
     """States by (search, trial), and the best of each search."""
 

@@ -103,6 +103,12 @@ def check_share(task: str, option: str, value: float) -> None:
         raise SettingError(f"{option}={value!r} of task {task!r} must be a share, from 0 to 1.")
 
 
+def check_count(task: str, option: str, value: int) -> None:
+    """Raises `SettingError` where an option is not a whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingError(f"{option}={value!r} of {task!r} must be a whole number from 1.")
+
+
 def corrupted(codes: np.ndarray, share: float) -> np.ndarray:
     """Class indices of any shape with `share` of them drawn anew, uniformly over those present.
 
@@ -118,20 +124,24 @@ class ClassificationTask:
     """Base of the shipped tasks: a model's `logits`, an `augment`, and the rest follows.
 
     A subclass sets the attributes of `core.protocols.DifferentiableTask` and defines `init`,
-    `logits` and, where inputs are augmented, `augment`.
+    `logits` and, where inputs are augmented, `augment`; also `train_logits`, where the model is
+    another function in training, and `_read` instead of setting `data`, where they are large.
     """
 
     name: str
+    small: str
+    """A spec of this task that two cores search in about a minute."""
+    bundled = True
+    """Whether the data come with this package or scikit-learn."""
     space: Space
     metric = Metric("loss", "min")
     min_resource: int
     max_resource: int
     batch_size: int
-    noise_per_example: int
+    noise_per_example: int = 0
     noise_size: int
-    optimizer: Optimizer
     layout: Layout
-    data: dict[str, tuple[Tensor, ...]]
+    _splits: dict[str, tuple[Tensor, ...]] | None = None
 
     def __init__(
         self,
@@ -143,8 +153,7 @@ class ClassificationTask:
     ):
         """`label_noise` is the share of training labels that `_corrupted` draws anew."""
         if batch_size is not None:
-            if not isinstance(batch_size, int) or batch_size < 1:
-                raise SettingError(f"batch_size={batch_size!r} of {self.name!r} must be from 1.")
+            check_count(self.name, "batch_size", batch_size)
             self.batch_size = batch_size
         check_share(self.name, "label_noise", label_noise)
         self.noise_size = self.batch_size * self.noise_per_example
@@ -162,6 +171,24 @@ class ClassificationTask:
         return tuple(placed)
 
     @property
+    def optimizer(self) -> Optimizer:
+        raise NotImplementedError
+
+    @property
+    def data(self) -> dict[str, tuple[Tensor, ...]]:
+        """Tensors by split, examples first; read on first use."""
+        if self._splits is None:
+            self._splits = self._read()
+        return self._splits
+
+    @data.setter
+    def data(self, splits: dict[str, tuple[Tensor, ...]]) -> None:
+        self._splits = splits
+
+    def _read(self) -> dict[str, tuple[Tensor, ...]]:
+        raise NotImplementedError
+
+    @property
     def steps_per_epoch(self) -> int:
         """Full mini-batches in the training split; the remainder of an epoch is dropped."""
         return len(self.data["train"][0]) // self.batch_size
@@ -172,6 +199,9 @@ class ClassificationTask:
     def logits(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def train_logits(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        return self.logits(weights, x)
+
     def augment(self, x: Tensor, hp: Mapping[str, Tensor], noise: Tensor) -> Tensor:
         raise NotImplementedError
 
@@ -179,7 +209,7 @@ class ClassificationTask:
         self, theta: Tensor, batch: tuple[Tensor, ...], hp: Mapping[str, Tensor], noise: Tensor
     ) -> Tensor:
         x, y = batch
-        logits = self.logits(self.layout.split(theta), self.augment(x, hp, noise))
+        logits = self.train_logits(self.layout.split(theta), self.augment(x, hp, noise))
         return cross_entropy(logits, y, hp["label_smoothing"])
 
     def loss(self, theta: Tensor, batch: tuple[Tensor, ...]) -> Tensor:

@@ -28,7 +28,9 @@ MAX_JITTER = 0.5  # standard deviations of a feature at full magnitude
 class BreastCancer(ClassificationTask):
     """Benign or malignant, from 30 measurements of cell nuclei."""
 
-    name = "breast-cancer"
+    name = small = "breast-cancer"
+    space = get_space("exp-1")
+    optimizer = SGD()
     # An epoch has 42 steps only; from two epochs on, a rung says something and a probe of one
     # mini-batch stays cheap beside it.
     min_resource = 2
@@ -57,8 +59,6 @@ class BreastCancer(ClassificationTask):
         from sklearn.datasets import load_breast_cancer  # takes a second to import
 
         super().__init__(device, dtype, batch_size=batch_size, label_noise=label_noise)
-        self.space = get_space("exp-1")
-        self.optimizer = SGD()
         splits = split_60_20_20(*load_breast_cancer(return_X_y=True))
         rows, labels = splits["train"]
         splits["train"] = rows, corrupted(labels, label_noise)

@@ -29,7 +29,9 @@ MAX_CONTRAST = 0.3  # relative
 class Digits(ClassificationTask):
     """Handwritten digits, ten classes."""
 
-    name = "digits"
+    name = small = "digits"
+    space = get_space("exp-1")
+    optimizer = SGD()
     min_resource = 1
     max_resource = 27
     batch_size = 8
@@ -58,8 +60,6 @@ class Digits(ClassificationTask):
         from sklearn.datasets import load_digits  # takes a second to import
 
         super().__init__(device, dtype, batch_size=batch_size, label_noise=label_noise)
-        self.space = get_space("exp-1")
-        self.optimizer = SGD()
         x, y = load_digits(return_X_y=True)
         splits = split_60_20_20(x.reshape(-1, 1, 8, 8) / 16.0, y)
         images, labels = splits["train"]

@@ -115,10 +115,11 @@ class SGD(DifferentiableOptimizer):
 
 
 class AdamW(DifferentiableOptimizer):
-    """`torch.optim.AdamW` with decoupled weight decay and linear warm-up.
+    """`torch.optim.AdamW` with decoupled weight decay, linear warm-up and a cosine schedule.
 
     Two slots, the first and second moments. The learning rate of step t (from 0) is
-    lr * min(1, (t + 1) / (warmup_scale * warmup_steps)).
+    lr * min(1, (t + 1) / (warmup_scale * warmup_steps)), with `cosine_steps` T also times
+    (1 + cos(pi * min(1, t / T))) / 2 (Loshchilov & Hutter 2017).
 
     Epsilon stands inside the square root, sqrt(v + eps^2), where torch adds it outside: the
     derivative of the square root at 0 is infinite, and times a zero derivative of v that is NaN
@@ -130,6 +131,7 @@ class AdamW(DifferentiableOptimizer):
         decay_mask: (N,), multiplies the decay of each parameter; None decays all.
         warmup_steps: steps at `warmup_scale` 1; 0 is no warm-up and no such hyperparameter.
         weight_decay: a number here takes it out of the hyperparameters.
+        cosine_steps: steps after which the learning rate is 0; 0 keeps it.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class AdamW(DifferentiableOptimizer):
         decay_mask: Tensor | None = None,
         warmup_steps: float = 0.0,
         weight_decay: float | None = None,
+        cosine_steps: float = 0.0,
     ) -> None:
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
             if not 0 < beta < 1:
@@ -147,6 +150,7 @@ class AdamW(DifferentiableOptimizer):
         self._log_betas = math.log(beta1), math.log(beta2)
         self._beta1, self._beta2, self._eps2 = beta1, beta2, eps**2
         self._mask, self.warmup_steps = decay_mask, warmup_steps
+        self._cosine_steps = cosine_steps
         self._fixed = _given(weight_decay=weight_decay)
         names = frozenset({"learning_rate", "weight_decay"})
         if warmup_steps > 0:
@@ -195,6 +199,9 @@ class AdamW(DifferentiableOptimizer):
             length = hp["warmup_scale"].unsqueeze(-1) * self.warmup_steps
             # a length below one step changes nothing, so the clamp only keeps zero away
             lr = lr * (count / length.clamp(min=1)).clamp(max=1)
+        if self._cosine_steps > 0:
+            passed = ((count - 1) / self._cosine_steps).clamp(max=1)
+            lr = lr * (1 + torch.cos(math.pi * passed)) / 2
         decay = lr * _value("weight_decay", hp, self._fixed)
         # expm1: 1 - beta^t has no correct digit to spare in float32 when beta is near 1
         c1, c2 = (-torch.expm1(count * log_beta) for log_beta in self._log_betas)

@@ -1,0 +1,246 @@
+"""`wikitext`: GPT-2 small on WikiText-103, AdamW, exp-2's space.
+
+Data: Merity et al. 2016, raw (no unknown words), CC BY-SA. Nine tenths of the official training
+text train, the last tenth validates, the official test text tests; tokens are byte-level BPE, cut
+into windows. `examples` asks for so many training windows from the text's start; for those the
+first megabyte of WikiText-2 serves where the whole archive is not found. A further split, `ood`,
+is the test text's first twentieth with its headlines shuffled. No text is in this package.
+Model: `_transformer` with GELU; 124,439,808 parameters at 12 layers of width 768.
+Training: mini-batches of 20 windows, which makes some 5,000 updates of an epoch over all text;
+linear warm-up over 1 % of a whole training at scale 1, then a cosine to zero (Loshchilov &
+Hutter 2017) over all of it; Gaussian dropout.
+"""
+
+import math
+from functools import cache, cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ohgw.core.errors import SettingError
+from ohgw.core.space import get_space
+from ohgw.tasks import _bpe, _data
+from ohgw.tasks._common import check_count, check_share, corrupted
+from ohgw.tasks._transformer import LanguageTask, Transformer, windows
+from ohgw.training.optimizers import AdamW
+
+ARCHIVE = _data.Remote(
+    file="wikitext-103-raw-v1.zip",
+    url="https://wikitext.smerity.com/wikitext-103-raw-v1.zip",
+    sha256="91c00ae287f0d699e18605c84afc9e45c192bc6b7797ff8837e5474655a33794",
+    megabytes=192.0,
+)
+MEMBER = "wikitext-103-raw/wiki.{}.raw"
+EXCERPT = "wikitext2_raw_train_first1MB.txt.zst"
+EXCERPT_TEST = "wikitext_raw_test.txt.zst"
+
+BYTES = 8  # of text, at most, for a token: how much to read for a number of windows
+WARMUP_SHARE = 0.01  # of a whole training, at warmup_scale 1
+SHIFTED_SHARE = 0.05  # of the test text, in the split `ood`
+CHUNK = 2**23  # logits evaluated at a time; bounds memory
+TOP, BINS = 10, 15  # probabilities of a token, and their bins, in the calibration error
+
+
+class WikiText(LanguageTask):
+    """Next-token prediction in encyclopedia articles; the loss is in nats per token."""
+
+    name = "wikitext"
+    small = (
+        "wikitext:layers=2:width=32:heads=2:context=64:vocabulary=512:examples=1024:batch_size=8"
+    )
+    bundled = False
+    space = get_space("exp-2")
+    min_resource = 2
+    max_resource = 50
+    batch_size = 20
+
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        *,
+        batch_size: int | None = None,
+        label_noise: float = 0.0,
+        token_noise: float = 0.0,
+        layers: int = 12,
+        width: int = 768,
+        heads: int = 12,
+        context: int = 1024,
+        vocabulary: int = _bpe.GPT2,
+        examples: int | None = None,
+    ):
+        """`token_noise` corrupts training inputs, `label_noise` the tokens to predict.
+
+        `context` is in tokens; `examples` is the number of training windows, by default all.
+        """
+        super().__init__(device, dtype, batch_size=batch_size, label_noise=label_noise)
+        check_share(self.name, "token_noise", token_noise)
+        sizes = {
+            "layers": layers,
+            "width": width,
+            "heads": heads,
+            "context": context,
+            "vocabulary": vocabulary,
+        }
+        for option, value in sizes.items():
+            check_count(self.name, option, value)
+        if examples is not None:
+            check_count(self.name, "examples", examples)
+        if not _bpe.SMALLEST <= vocabulary <= _bpe.GPT2:
+            raise SettingError(
+                f"vocabulary={vocabulary} of {self.name!r} must be from {_bpe.SMALLEST} to "
+                f"{_bpe.GPT2}, which is GPT-2's own."
+            )
+        self._options |= {**sizes, "token_noise": token_noise, "examples": examples}
+        self._build(Transformer(vocabulary, width, layers, heads, context, "gelu"))
+
+    @property
+    def source(self) -> str:
+        """The file that the text comes from."""
+        return self._text.origin
+
+    @property
+    def _text(self) -> "Text":
+        examples = self._options["examples"]
+        if examples is None:
+            return _text(None)
+        return _text(BYTES * self.net.context * (examples + _validation(examples) + 1))
+
+    def _read(self) -> dict[str, tuple[Tensor, ...]]:
+        """'train', 'val', 'test' and 'ood'.
+
+        Tokens and next tokens, (windows, context) each; but for training, also how many words end
+        in each next token. Raises `DataError`, and `SettingError` for too many examples.
+        """
+        options, text = self._options, self._text
+        cut = {
+            split: _windows(self.net.vocabulary, self.net.context, part, text.train)
+            for split, part in (("train", text.train), ("test", text.test), ("ood", text.shifted))
+        }
+        whole = cut["train"]
+        have, count = len(whole[0]), options["examples"]
+        if count is None:
+            count = have - have // 10
+        if have < count + _validation(count):
+            raise SettingError(
+                f"examples={count} of {self.name!r} and {_validation(count)} to validate are more "
+                f"windows than the {have} of {text.origin}."
+            )
+        x, y, _ = (part[:count] for part in whole)
+        last = count + _validation(count) if options["examples"] else have
+        few = None if options["examples"] is None else max(count, self.batch_size)
+        return {
+            "train": self._place(
+                corrupted(x, options["token_noise"]), corrupted(y, options["label_noise"])
+            ),
+            "val": self._place(*(part[count:last] for part in whole)),
+            "test": self._place(*(part[:few] for part in cut["test"])),
+            "ood": self._place(*(part[:few] for part in cut["ood"])),
+        }
+
+    @cached_property
+    def optimizer(self) -> AdamW:
+        steps = self.max_resource * self.steps_per_epoch
+        return AdamW(
+            decay_mask=self._decay_mask(),
+            warmup_steps=WARMUP_SHARE * steps,
+            cosine_steps=steps,
+        )
+
+    def metrics(self, theta: Tensor, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Loss and perplexity by token, perplexity by word, and calibration.
+
+        A word has several tokens, so the two perplexities are different numbers of one model; the
+        published ones of WikiText are by word. `calibration_error` is the expected calibration
+        error (Guo et al. 2017) of each token's ten largest probabilities.
+        """
+        weights = self.layout.split(theta)
+        size = max(1, CHUNK // (self.net.context * self.net.vocabulary))
+        parts = zip(*(torch.split(part, size) for part in batch), strict=True)
+        totals = torch.stack([self._totals(weights, *part) for part in parts]).sum(0)
+        tokens = batch[1].numel()
+        nats, hits, words = totals[:3]
+        confidence, correct = totals[3:].reshape(2, BINS)
+        return {
+            "loss": nats / tokens,
+            "accuracy": hits / tokens,
+            "perplexity": (nats / tokens).exp(),
+            "word_perplexity": (nats / words).exp(),
+            "calibration_error": (confidence - correct).abs().sum() / (TOP * tokens),
+        }
+
+    def _totals(self, weights: dict[str, Tensor], x: Tensor, y: Tensor, words: Tensor) -> Tensor:
+        """Sums over windows: nats, hits, words; by bin, probability and how often it was right."""
+        log_p = self.logits(weights, x).log_softmax(-1)
+        nats = -log_p.gather(-1, y.unsqueeze(-1)).sum()
+        top, codes = log_p.topk(TOP, -1)
+        right = (codes == y.unsqueeze(-1)).to(self.dtype)
+        p = top.exp().reshape(-1)
+        where = (p * BINS).long().clamp(max=BINS - 1)
+        empty = p.new_zeros(BINS)
+        first = torch.stack([nats, right[..., 0].sum(), words.to(self.dtype).sum()])
+        return torch.cat(
+            [
+                first,
+                empty.scatter_add(0, where, p),
+                empty.scatter_add(0, where, right.reshape(-1)),
+            ]
+        )
+
+
+def _validation(examples: int) -> int:
+    """Windows to validate on: a tenth of both together."""
+    return max(1, examples // 9)
+
+
+class Text(NamedTuple):
+    """Texts of whole lines."""
+
+    origin: str
+    train: str
+    test: str
+    shifted: str
+
+
+@cache
+def _text(limit: int | None) -> Text:
+    """The archive's, or the excerpt's where that is found alone; the first `limit` bytes."""
+    excerpt, test = _data.find(EXCERPT), _data.find(EXCERPT_TEST)
+    if limit and excerpt and test and _data.find(ARCHIVE.file) is None:
+        origin = excerpt.name
+        train, held = _data.read_zst(excerpt, limit), _data.read_zst(test)
+    else:
+        remark = f"{excerpt} serves a small part: wikitext:examples=N." if excerpt and test else ""
+        archive = _data.obtain(ARCHIVE, remark)
+        origin = archive.name
+        train = _data.read_zip(archive, MEMBER.format("train"), limit)
+        held = _data.read_zip(archive, MEMBER.format("test"))
+    lines = held.decode().splitlines(keepends=True)
+    return Text(origin, _whole_lines(train), "".join(lines), "".join(_shuffled(lines)))
+
+
+def _whole_lines(content: bytes) -> str:
+    """Without what a cut left of the last line."""
+    return content[: content.rfind(b"\n") + 1].decode()
+
+
+def _shuffled(lines: list[str]) -> list[str]:
+    """The first lines, with the headlines among them in another order."""
+    lines = lines[: math.ceil(SHIFTED_SHARE * len(lines))]
+    places = [row for row, line in enumerate(lines) if line.startswith(" =")]
+    order = np.random.default_rng(0).permutation(len(places))
+    headlines = [lines[places[k]] for k in order]
+    for row, headline in zip(places, headlines, strict=True):
+        lines[row] = headline
+    return lines
+
+
+@cache
+def _windows(
+    vocabulary: int, context: int, text: str, learnt_from: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tokens, next tokens, and how many words end in the next tokens; (windows, context) each."""
+    tokens, words = _bpe.encode(_bpe.tokenizer(vocabulary, learnt_from), text)
+    return *windows(tokens, context), windows(words, context)[1]
