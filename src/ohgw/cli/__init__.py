@@ -18,6 +18,7 @@ VERBS = {
     "tune": "Find good hyperparameters for TASK.",
     "compare": "Compare methods on TASK: time to target, scores and overhead on paired seeds.",
     "study": "Run a study: every task, scheduler and arm on every paired seed, then its report.",
+    "report": "Write the report of a study, a comparison or a search from its record.",
     "new-experiment": "Write a complete experiment to derive one's own from.",
     "tasks": "List the tasks, their hyperparameters and their rungs.",
     "schedulers": "List the schedulers and their options.",

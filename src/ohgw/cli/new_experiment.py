@@ -14,7 +14,7 @@ from ohgw.core.errors import StorageError
 def command(
     directory: Annotated[Path, typer.Argument(help="A directory that is new or empty.")],
 ) -> None:
-    """Write a complete, working experiment to derive one's own from."""
+    """Write a complete experiment to derive one's own from."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise StorageError(f"{directory} is not empty. Choose a new directory.")
     try:

@@ -17,6 +17,7 @@ from ohgw.review.run import could_not_tell, review, with_opinions
 from ohgw.review.smoke import smoke
 from ohgw.review.smoke.environment import environment_for
 from ohgw.review.smoke.sandbox import Limits
+from ohgw.review.smoke.standins import stand_ins
 from ohgw.review.spec import read_prompt, read_spec
 from ohgw.review.tree import read_tree
 
@@ -43,6 +44,9 @@ def command(
     format_: Annotated[
         str, typer.Option("--format", help="text, json, sarif, markdown or github.")
     ] = "text",
+    sarif: Annotated[
+        Path | None, typer.Option(help="Also write the review there, as SARIF.")
+    ] = None,
     smoke_: Annotated[
         bool, typer.Option("--smoke", help="Also run the smoke test, in a sandbox.")
     ] = False,
@@ -55,6 +59,12 @@ def command(
         typer.Option("--install", help="Make it an environment with the declared dependencies."),
     ] = False,
     seconds: Annotated[float, typer.Option(help="Limit of the smoke test.")] = Limits.seconds,
+    stand_in: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Caches for the smoke test: DIR/huggingface, DIR/torch, DIR/data."
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -69,6 +79,9 @@ def command(
     if format_ not in FORMATS:
         raise UnknownNameError("format", format_, FORMATS)
     try:
+        if stand_in is not None and not smoke_:
+            raise SettingError("--stand-in is for the smoke test: give --smoke too.")
+        offered = stand_ins(stand_in)
         context = _context(trees or [], base, spec, prompt, before)
     except OHGWError as error:
         if format_ != "json":
@@ -78,13 +91,23 @@ def command(
     seen = None
     if smoke_:
         with environment_for(context.derived, python, install) as interpreter:
-            seen = smoke(context, python=interpreter, limits=Limits(seconds=seconds))
+            limits = Limits(seconds=seconds)
+            seen = smoke(context, python=interpreter, limits=limits, offered=offered)
     result = review(context, honour_ignores=not no_ignore, observation=seen)
     if model:
         result = with_opinions(result, ask(context, result.findings, model), model)
     read = {p.label: p.tree for p in (context.base, context.derived, context.before) if p}
+    if sarif is not None:
+        _write(sarif, FORMATS["sarif"](result, read))
     typer.echo(FORMATS[format_](result, read))
     sys.exit(result.exit_code)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SettingError(f"--sarif {str(path)!r} cannot be written: {error.strerror}.") from None
 
 
 def _context(

@@ -14,6 +14,7 @@ from rich.table import Table
 from ohgw import tasks
 from ohgw.analysis import wording
 from ohgw.cli import _options as options
+from ohgw.cli import report
 from ohgw.cli._experiment import is_experiment, run_experiment
 from ohgw.cli._study_progress import Mode, observing
 from ohgw.core.errors import SettingError
@@ -92,6 +93,8 @@ def command(
     for cell in plan.cells if profile else ():
         trace_probes(cell, tasks.load(cell.plan.task, device=cell.plan.device), directory)
     send_complete(trackers, directory)
+    console = Console(quiet=quiet)
+    report.finish(directory, console, command=options.this_command(), as_json=as_json)
 
 
 def _show_forecast(plan: StudyPlan, *, quiet: bool, as_json: bool, jobs: int) -> None:
