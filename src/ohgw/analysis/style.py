@@ -17,11 +17,14 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf, PdfPages
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from ohgw.core.errors import StorageError
 
+DPI = 200  # of a PNG
 WIDTH = 5.6  # inches: narrow enough to stay readable at the width of a phone
 INK, FAINT, GRID, SHADE = "#1a1a1a", "#6b6b6b", "#e4e4e4", "#f1f1f1"
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -108,11 +111,13 @@ def styled() -> Iterator[None]:
         yield
 
 
-def blank(rows: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of `rows` stacked axes, `height` inches tall in all."""
+def blank(
+    rows: int, height: float, *, columns: int = 1, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `rows` stacked axes, `height` inches tall in all; row by row where `columns`."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, 1, squeeze=False, **options)
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, list(itertools.chain.from_iterable(axes))
 
 
@@ -155,22 +160,38 @@ def spread_out(positions: Sequence[float], gap: float) -> list[float]:
     return result
 
 
-def save(figure: Figure, folder: Path, name: str, *, vector: bool = True) -> str:
+def _canvases(figure: Figure) -> tuple[Any, Any, Any]:
+    return FigureCanvasAgg(figure), FigureCanvasPdf(figure), FigureCanvasSVG(figure)
+
+
+def save(
+    figure: Figure,
+    folder: Path,
+    name: str,
+    *,
+    vector: bool = True,
+    book: PdfPages | None = None,
+) -> str:
     """Write NAME.png (200 dpi) and NAME.pdf (TrueType fonts); return a data URI for a page.
 
     The URI holds an SVG, or the PNG where `vector` is false: quicker, for pages of many figures.
+    With `book` the PDF becomes a page of it: embedding fonts once saves most of a PDF's time.
     Nothing written holds a date, so equal figures make equal files.
     """
     png, svg = io.BytesIO(), io.BytesIO()
+    pdf: Any = folder / f"{name}.pdf" if book is None else book
+    # `Figure.savefig` would draw twice for each file, the first time only for its layout.
+    agg, paper, web = _canvases(figure)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with styled():
-            figure.savefig(png, dpi=200, metadata={"Software": None})
+            figure.set_dpi(DPI)
+            agg.print_png(png, metadata={"Software": None})
             (folder / f"{name}.png").write_bytes(png.getvalue())
             figure.set_layout_engine("none")  # positions are settled; do not solve for them again
-            figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+            paper.print_pdf(pdf, metadata={"CreationDate": None} if book is None else None)
             if vector:
-                figure.savefig(svg, format="svg", metadata={"Date": None})
+                web.print_svg(svg, metadata={"Date": None})
     except OSError as error:
         raise StorageError(
             f"{folder}: the figure {name!r} cannot be written ({error.strerror}). "

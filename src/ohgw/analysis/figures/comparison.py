@@ -179,11 +179,13 @@ def times_panels(
         rows(axes, [plain(arm, 26) for arm in by_arm])
         if anywhere:
             axes.axvspan(right * 1.02, right * 1.14, color=SHADE, zorder=0, linewidth=0)
-            axes.text(right * 1.08, -0.62, "missed", ha="center", fontsize=8.5, color=FAINT)
         axes.set_xlim(0, right * (1.14 if anywhere else 1.02))
     panels[-1].set_xlabel("work until the target is reached, T@τ (epochs)")
-    ticks = MaxNLocator(6).tick_values(0, right)
-    panels[-1].set_xticks([t for t in ticks if t <= right])
+    last = 0.9 * right if anywhere else right  # room for the word beside the last number
+    ticks = {t: number(t) for t in MaxNLocator(6).tick_values(0, right) if t <= last}
+    if anywhere:
+        ticks[right * 1.08] = "missed"
+    panels[-1].set_xticks(list(ticks), list(ticks.values()))
 
 
 def _strip(axes: Axes, place: int, values: Floats, look: Look, right: float) -> None:

@@ -37,26 +37,26 @@ def dots(axes: Axes, values: Floats, place: int, look: Look) -> None:
     )
 
 
-def bar(axes: Axes, ends: ArrayLike, place: int, look: Look) -> None:
-    axes.plot(ends, [place, place], color=look.colour, linewidth=3, solid_capstyle="butt")
+def bar(axes: Axes, ends: ArrayLike, place: int, look: Look, width: float = 3.0) -> None:
+    axes.plot(ends, [place, place], color=look.colour, linewidth=width, solid_capstyle="butt")
 
 
-def diamond(axes: Axes, value: float, place: int, look: Look) -> None:
+def diamond(axes: Axes, value: float, place: int, look: Look, size: float = 6.5) -> None:
     axes.plot(
         value,
         place,
         marker="D",
-        markersize=6.5,
+        markersize=size,
         color="white",
         markeredgecolor=look.colour,
         markeredgewidth=1.6,
     )
 
 
-def margin(axes: Axes, place: int, text: str) -> None:
+def margin(axes: Axes, place: int, text: str, size: float = 8.5) -> None:
     """Text beside a row, right of the axes."""
     where = axes.get_yaxis_transform()
-    axes.text(1.02, place, text, transform=where, va="center", fontsize=8.5, linespacing=1.1)
+    axes.text(1.02, place, text, transform=where, va="center", fontsize=size, linespacing=1.1)
 
 
 def jitter(n: int, width: float) -> Floats:

@@ -81,5 +81,6 @@ def _survivors(reports: list[Report], summary: Summary) -> dict[str, dict[int, f
     for cost in summary.costs:
         reached = np.array(list(last[cost.arm].values()))
         counts = {rung: int((reached >= rung).sum()) for rung in rungs}
-        result[cost.arm] = {rung: n / cost.searches for rung, n in counts.items() if n}
+        searches = len({seed for seed, _ in last[cost.arm]})
+        result[cost.arm] = {rung: n / searches for rung, n in counts.items() if n}
     return result

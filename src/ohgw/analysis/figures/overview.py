@@ -12,10 +12,11 @@ from ohgw.analysis.figures.comparison import (
     survival_panel,
     times_panels,
 )
-from ohgw.analysis.figures.marks import PAIR, ROW
 from ohgw.analysis.figures.numbers import Shown
 from ohgw.analysis.results import Summary
 from ohgw.analysis.style import Look, blank, styled
+
+ROW, PAIR = 0.28, 0.36  # inches: closer than where a figure has one of these panels alone
 
 
 def overview(
