@@ -12,7 +12,7 @@ from ohgw.tasks import TASKS
 
 
 def command(as_json: options.Json = False) -> None:
-    """List the tasks, their hyperparameters and their rungs; nothing is downloaded."""
+    """List the tasks, their hyperparameters and their rungs."""
     listed = TASKS.values()
     if as_json:
         rows = [
