@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benign import BENIGN
 from config_mutations import CONFIG_MUTATIONS
+from metric_mutations import METRIC_MUTATIONS
 from mutations import MUTATIONS
 from operators import Operator, combined, recipes
 from pairs import RUNNABLE, Change, Pair, load_pairs
@@ -99,7 +100,8 @@ def all_operators() -> list[Operator]:
     """Static, then dynamic, then benign ones."""
     static = combined(MUTATIONS, CONFIG_MUTATIONS, recipes("static"))
     benign = combined(BENIGN, recipes("benign"))
-    return [*static.values(), *recipes("dynamic").values(), *benign.values()]
+    dynamic = combined(METRIC_MUTATIONS, recipes("dynamic"))
+    return [*static.values(), *dynamic.values(), *benign.values()]
 
 
 def outcomes(judge: Judge, pairs: list[Pair], operators: list[Operator], sites: int):

@@ -164,12 +164,13 @@ def test_the_action_reviews_the_example(tmp_path):
         "DERIVED": str(EXAMPLE / "derived"),
         "SPEC": str(EXAMPLE / "SPEC.yaml"),
         "SMOKE": "false",
+        "INTERPRETER": sys.executable,
+        "OHGW": str(Path(sys.executable).parent / "ohgw"),
         "SARIF": str(tmp_path / "o.sarif"),
     }
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-e", "-c", script],
-        env={**os.environ, **variables, "PATH": path},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -228,3 +229,25 @@ def test_a_prompt_may_hold_no_base_and_the_configurations_of_its_runs(ohgw, tmp_
     (tmp_path / "prompt.txt").write_text(PROMPT.replace("Generated Experiment Code", "Code"))
     status, _, err = ohgw("--prompt", "prompt.txt")
     assert status == 2 and "Derived Experiment Code" in err
+
+
+def test_stand_ins_are_for_the_smoke_test(ohgw, tree):
+    status, out, _ = ohgw("--base", "none", tree("x"), "--stand-in", ".", "--format", "json")
+    assert status == 2 and "give --smoke too" in json.loads(out)["experiment_code_issue"]
+
+
+def test_claims_are_a_line_each(ohgw, tree, monkeypatch):
+    """Kind and value first; no word is cut but by the edge of the terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    place = tree("x", src__train_py=GOOD)
+    words = "Fourteen words before it that nobody should see cut, then PASHA, and as many after it"
+    spec = place / "SPEC.yaml"
+    spec.write_text(yaml.safe_dump({"description": f"{words}. Over 5 seeds."}))
+    _, out, _ = ohgw("--base", "none", place, "--spec", spec)
+    lines = out.partition("What the texts claim")[2].strip().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[1:3] for line in lines] == [
+        ["scheduler", "PASHA"],
+        ["replicates", "5"],
+    ]
+    assert "not in the code “… it that nobody should see cut" in lines[0]

@@ -16,6 +16,7 @@ from ohgw.review.meaning.vocabulary import TERMS, shown
 _DIMENSIONS = re.compile(
     r"search space[^.\n]{0,20}?\(?(\d+)[- ]?(?:dims?|dimension)", re.IGNORECASE
 )
+_AROUND = 40  # characters of a text on either side of a claim
 
 
 def check_claims(context: Context) -> list[Claim]:
@@ -30,11 +31,12 @@ def check_claims(context: Context) -> list[Claim]:
         found.append(
             Claim(
                 kind=term.kind,
+                value=term.name,
                 text=_sentence(text, words.start(), words.end()),
                 status="supported" if token else "not found",
                 file=context.derived.at(token.path) if token else None,
                 line=token.line if token else None,
-                evidence=f"{term.name}: {token.text!r}" if token else f"{term.name}: no such word",
+                evidence=repr(token.text) if token else "not in the code",
             )
         )
     return [*found, *_replicates(context), *_dimensions(text)]
@@ -53,6 +55,7 @@ def _replicates(context: Context) -> list[Claim]:
     return [
         Claim(
             kind="replicates",
+            value=str(wanted),
             text=words,
             status=status,  # type: ignore[arg-type]
             file=context.derived.at(has.path) if has else None,
@@ -67,12 +70,25 @@ def _dimensions(text: str) -> list[Claim]:
     if found is None:
         return []
     words = _sentence(text, found.start(), found.end())
-    return [Claim(kind="dimensions", text=words, status="not checked", evidence="needs judgement")]
+    return [
+        Claim(
+            kind="search space",
+            value=f"{found[1]} dimensions",
+            text=words,
+            status="not checked",
+            evidence="needs judgement",
+        )
+    ]
 
 
 def _sentence(text: str, start: int, end: int) -> str:
-    """The words around a claim, within its line."""
-    left = max(text.rfind("\n", 0, start) + 1, start - 40)
+    """The words around a claim, within its line; an ellipsis where there are more."""
+    left = text.rfind("\n", 0, start) + 1
     right = text.find("\n", end)
-    right = min(right if right >= 0 else len(text), end + 40)
-    return " ".join(text[left:right].split())
+    right = right if right >= 0 else len(text)
+    before, after = text[left:start], text[end:right]
+    if len(before) > _AROUND:
+        before = "… " + before[-_AROUND:].partition(" ")[2]
+    if len(after) > _AROUND:
+        after = after[:_AROUND].rpartition(" ")[0] + " …"
+    return " ".join((before + text[start:end] + after).split())

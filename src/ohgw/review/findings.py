@@ -68,6 +68,7 @@ class Claim(_Data):
     """Something the texts say the experiment does, and whether the code does it."""
 
     kind: str  # seeds, scheduler, metric, data set, model, dimensions, budget, test ...
+    value: str  # what is claimed of it: PASHA, 5
     text: str  # the words that make the claim
     status: Literal["supported", "contradicted", "not found", "not checked"]
     file: str | None = None

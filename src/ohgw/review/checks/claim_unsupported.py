@@ -10,12 +10,11 @@ from ohgw.review.findings import Finding
 def _run(check: Check, context: Context) -> Iterator[Finding]:
     for claim in check_claims(context):
         if claim.status == "not found":
-            name = claim.evidence.partition(":")[0]
             yield check.finding(
                 "warning",
                 None,
                 None,
-                f"The texts speak of {name} ({claim.text!r}); nothing in the code does.",
+                f"The texts speak of {claim.value} ({claim.text!r}); nothing in the code does.",
                 fix="Implement it, or take it out of the description.",
             )
 

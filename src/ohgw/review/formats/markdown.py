@@ -26,11 +26,12 @@ def as_markdown(review: Review, trees: dict[str, Tree]) -> str:
         for finding in findings:
             lines += ["", *_finding(finding, trees)]
     if review.claims:
-        lines += ["", "## Claims", "", "| claim | | evidence |", "|---|---|---|"]
+        lines += ["", "## Claims", "", "| claim | | evidence | in the text |", "|---|---|---|---|"]
         for claim in review.claims:
             where = f" ({claim.file}:{claim.line})" if claim.file else ""
             lines.append(
-                f"| {_cell(claim.text)} | {claim.status} | {_cell(claim.evidence + where)} |"
+                f"| {_cell(f'{claim.kind}: {claim.value}')} | {claim.status} "
+                f"| {_cell(claim.evidence + where)} | {_cell(claim.text)} |"
             )
     if review.silenced:
         lines += ["", f"## Silenced in the code ({len(review.silenced)})", ""]

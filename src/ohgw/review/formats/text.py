@@ -1,5 +1,6 @@
 """Text for a person: the verdict, the ladder, then every finding with its source and its fix."""
 
+from collections.abc import Sequence
 from io import StringIO
 
 from rich.console import Console
@@ -35,10 +36,7 @@ def as_text(review: Review, trees: dict[str, Tree]) -> str:
     _ladder(console, review)
     for finding in review.findings:
         _finding(console, finding, trees)
-    if review.claims:
-        console.print(Text("\nWhat the texts claim", style="bold"))
-    for claim in review.claims:
-        _claim(console, claim)
+    _claims(console, review.claims)
     for silenced in review.silenced:
         text = Text("silenced ", style="dim")
         text.append(f"[{silenced.finding.id}] {silenced.finding.message} ({silenced.reason})")
@@ -100,9 +98,25 @@ def _finding(console: Console, finding: Finding, trees: dict[str, Tree]) -> None
         console.print(Padding(fix, (0, 0, 0, 2)))
 
 
-def _claim(console: Console, claim: Claim) -> None:
-    sign, style = _CLAIMS[claim.status]
-    line = Text(f"  {sign} {claim.text}", style=style)
-    place = f" ({claim.file}:{claim.line})" if claim.file else ""
-    line.append(f"  {claim.evidence}{place}", style="dim")
-    console.print(line)
+def _claims(console: Console, claims: Sequence[Claim]) -> None:
+    """A line each: what is claimed, what shows it, and the words where nothing does."""
+    if not claims:
+        return
+    console.print(Text("\nWhat the texts claim", style="bold"))
+    kinds, values = (max(map(len, column)) for column in zip(*map(_named, claims), strict=True))
+    for claim in claims:
+        sign, style = _CLAIMS[claim.status]
+        kind, value = _named(claim)
+        line = Text(f"  {sign} {kind:<{kinds}}  ", style=style)
+        line.append(f"{value:<{values}}  ", style="default")
+        place = f" {claim.file}:{claim.line}" if claim.file else ""
+        said = "" if claim.status == "supported" else f" “{claim.text}”"
+        line.append(f"{claim.evidence}{place}{said}", style="dim")
+        line.truncate(console.width, overflow="ellipsis")
+        console.print(line)
+
+
+def _named(claim: Claim) -> tuple[str, str]:
+    """Short enough to stand in columns."""
+    kind, value = " ".join(claim.kind.split()), " ".join(claim.value.split())
+    return kind[:20], value if len(value) <= 24 else value[:23] + "…"

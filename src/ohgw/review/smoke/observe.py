@@ -3,62 +3,36 @@
 import ast
 import json
 import math
-import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ohgw.review.checks import Check, Context
+from ohgw.review.checks import Context
 from ohgw.review.code.nodes import configurations
 from ohgw.review.findings import Finding, Rung
 from ohgw.review.project import Project
-from ohgw.review.smoke import probe
+from ohgw.review.smoke import metric_relations, probe
 from ohgw.review.smoke.command import environment, lacking, smoke_command
+from ohgw.review.smoke.fate import fate
+from ohgw.review.smoke.kinds import (
+    ALIKE,
+    FINITE,
+    FLOOD,
+    OUTSIDE,
+    REPEAT,
+    RESULTS,
+    VARIATION,
+    Observation,
+)
 from ohgw.review.smoke.results import Results, differences, read_results
 from ohgw.review.smoke.sandbox import CODE, OBSERVED, Limits, Outcome, run
+from ohgw.review.smoke.standins import StandIns
 
+_NOTHING = StandIns()
 FLOOD_BYTES = 64 * 1024  # what a pipe holds: more, unread, stops the process that writes
-_FRAME = re.compile(r'File "(?:[^"]*/review/code/)([^"]+)", line (\d+)')
-_OFFLINE = re.compile(
-    r"Network is unreachable|Name or service not known|Temporary failure in name resolution|"
-    r"ConnectionError|gaierror|Max retries exceeded|OfflineModeIsEnabled|LocalEntryNotFoundError|"
-    r"couldn't connect to|outgoing traffic has been disabled|is offline mode",
-    re.IGNORECASE,
-)
-_RESERVED = 8  # processes of the limit that a run near it may not have used
-
-
-def _none(check: Check, context: Context) -> Iterator[Finding]:
-    return iter(())
-
-
-def _check(name: str, criterion: str, rung: str = "smoke runs") -> Check:
-    return Check(name, criterion, rung, _none)
-
-
-EXIT = _check("smoke-exit", "Not Executable")
-STOPPED = _check("smoke-stopped", "Not Executable")
-OUTSIDE = _check("smoke-outside", "Not Executable")
-RESULTS = _check("smoke-results", "Not Executable")
-FINITE = _check("smoke-non-finite", "Evaluation Validity", "metrics valid")
-VARIATION = _check("smoke-variation", "Configuration", "variations differ")
-ALIKE = _check("smoke-alike", "Method Fidelity", "variations differ")
-REPEAT = _check("smoke-repeat", "Seeds")
-FLOOD = _check("smoke-flood", "Not Executable")
-CHECKS = (EXIT, STOPPED, OUTSIDE, RESULTS, FINITE, VARIATION, ALIKE, REPEAT, FLOOD)
-
-
-@dataclass
-class Observation:
-    """What running showed; `missing` says why it could not be run or concluded."""
-
-    findings: list[Finding] = field(default_factory=list)
-    rungs: dict[str, Rung] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    tool: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -70,9 +44,14 @@ class _Process:
     events: list[list[str]]
 
 
-def smoke(context: Context, *, python: str, limits: Limits) -> Observation:
-    """Run the smoke test twice and compare; never raises for what the code does."""
-    seen = Observation()
+def smoke(
+    context: Context, *, python: str, limits: Limits, offered: StandIns = _NOTHING
+) -> Observation:
+    """Run the smoke test twice and compare; never raises for what the code does.
+
+    `offered` stands in for what the sandbox cannot reach, and is named wherever it was there.
+    """
+    seen = Observation(tool={"stand-ins": offered.named} if offered.named else {})
     command = smoke_command(context.derived, context.spec, python)
     if command is None:
         return _not_run(seen, "no smoke command: no src/main.py and no smoke_command in the spec")
@@ -89,18 +68,38 @@ def smoke(context: Context, *, python: str, limits: Limits) -> Observation:
         watch.mkdir()
         shutil.copy(probe.__file__, watch / "sitecustomize.py")
         Path(scratch).chmod(0o755)
-        settings = environment([("OHGW_CODE", CODE), ("OHGW_OBSERVED", OBSERVED)])
+        watched = [("OHGW_CODE", CODE), ("OHGW_OBSERVED", OBSERVED)]
+        settings = environment([*watched, *offered.environment.items()])
+
+        def sandboxed(command: Sequence[str], limits: Limits) -> Outcome:
+            return run(
+                command,
+                tree,
+                watch,
+                python=python,
+                limits=limits,
+                environment=settings,
+                shown=offered.binds,
+            )
+
         outcomes = []
         for _ in range(2):
-            outcome = run(command, tree, watch, python=python, limits=limits, environment=settings)
+            outcome = sandboxed(command, limits)
             outcomes.append(outcome)
             if outcome.exit_code != 0:
                 break  # nothing to compare
+        asked = metric_relations.plan(context.derived, watch, python, limits)
+        if asked and outcomes[0].exit_code is not None and not outcomes[0].stopped:
+            _measured(context, seen, asked, sandboxed(asked.command, asked.limits))
     first = outcomes[0]
-    seen.tool = {"isolation": first.isolation, "smoke python": version}
+    seen.tool |= {"isolation": first.isolation, "smoke python": version}
     if first.exit_code is None:
         return _not_run(seen, f"the sandbox could not be made ({first.failure})")
     _conclude(context, limits, seen, outcomes)
+    for name in ("smoke runs", "variations differ"):
+        if name in seen.rungs:
+            rung = seen.rungs[name]
+            seen.rungs[name] = Rung(status=rung.status, reason=rung.reason + offered.suffix)
     return seen
 
 
@@ -126,7 +125,7 @@ def _write(project: Project, folder: Path) -> None:
 def _conclude(context: Context, limits: Limits, seen: Observation, outcomes: list[Outcome]) -> None:
     first = outcomes[0]
     processes = _processes(first)
-    seen.findings += _fate(context, limits, first, seen.missing)
+    seen.findings += fate(context, limits, first, seen.missing)
     seen.findings += _attempts(processes)
     if first.stderr.total > FLOOD_BYTES:
         seen.findings.append(
@@ -160,6 +159,19 @@ def _conclude(context: Context, limits: Limits, seen: Observation, outcomes: lis
             seen.rungs[name] = Rung(status="not checked", reason=seen.missing[-1])
 
 
+def _measured(
+    context: Context, seen: Observation, asked: metric_relations.Plan, answered: Outcome
+) -> None:
+    """What the tree's own metrics said of predictions whose quality is known."""
+    found, count = metric_relations.judged(context.derived, asked, answered)
+    seen.findings += found
+    if count:
+        seen.rungs["metrics valid"] = Rung(
+            status="passed",
+            reason=f"nothing found; {count} of the tree's metrics called with known predictions",
+        )
+
+
 def _processes(outcome: Outcome) -> list[_Process]:
     found = []
     for name, data in sorted(outcome.files.items()):
@@ -169,81 +181,6 @@ def _processes(outcome: Outcome) -> list[_Process]:
             except (ValueError, TypeError):  # the reviewed code can write there too
                 continue
     return found
-
-
-def _fate(
-    context: Context, limits: Limits, outcome: Outcome, missing: list[str]
-) -> Iterator[Finding]:
-    if outcome.peak_processes >= limits.processes - _RESERVED:
-        yield STOPPED.finding(
-            "error",
-            None,
-            None,
-            f"The smoke test started {outcome.peak_processes} processes; the limit is "
-            f"{limits.processes}.",
-            fix="Bound the number of workers.",
-        )
-    if outcome.disk_full:
-        yield STOPPED.finding(
-            "error",
-            None,
-            None,
-            f"The smoke test filled its disk of {limits.disk_bytes >> 20:,} MiB.",
-            fix="Write what the evaluation reads, and no more.",
-        )
-    if outcome.stopped:
-        limit = (
-            f"{limits.seconds:g} s"
-            if outcome.stopped == "time"
-            else (f"{limits.memory_bytes >> 20:,} MiB")
-        )
-        yield STOPPED.finding(
-            "error",
-            None,
-            None,
-            f"The smoke test was stopped at its limit of {outcome.stopped}, {limit}.",
-            evidence=_tail(outcome.stderr.text),
-            fix="A smoke test runs every variation in lightweight form, within minutes.",
-        )
-        return
-    if outcome.exit_code == 0:
-        return
-    tail = _tail(outcome.stderr.text) or _tail(outcome.stdout.text)
-    if _OFFLINE.search(outcome.stderr.text[-20000:] + outcome.stdout.text[-20000:]):
-        missing.append(f"the smoke test needs the network, which a sandbox has not: {_last(tail)}")
-        return
-    file, line = _frame(context, outcome)
-    fate = f"exited with {outcome.exit_code}"
-    if outcome.exit_code is not None and outcome.exit_code < 0:
-        fate = f"died of signal {-outcome.exit_code}"
-    yield EXIT.finding(
-        "error",
-        file,
-        line,
-        f"The smoke test {fate}: {_last(tail)}",
-        evidence=tail,
-        fix="Run the smoke command and correct what it reports.",
-    )
-
-
-def _frame(context: Context, outcome: Outcome) -> tuple[str | None, int | None]:
-    """The innermost line of the tree in the first traceback: later ones follow from it."""
-    text = outcome.stderr.text or outcome.stdout.text
-    block = text.split("Traceback (most recent call last)")
-    for part in block[1:]:
-        frames = [f for f in _FRAME.findall(part) if f[0] in context.derived.tree.files]
-        if frames:
-            return context.derived.at(frames[-1][0]), int(frames[-1][1])
-    return None, None
-
-
-def _tail(text: str, lines: int = 12) -> str:
-    return "\n".join(line[:300] for line in text.strip().splitlines()[-lines:])
-
-
-def _last(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no output"
 
 
 def _attempts(processes: list[_Process]) -> Iterator[Finding]:

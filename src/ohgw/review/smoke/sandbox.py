@@ -88,8 +88,10 @@ def run(
     limits: Limits,
     environment: Mapping[str, str],
     isolation: Isolation | None = None,
+    shown: Sequence[tuple[str, str]] = (),
 ) -> Outcome:
-    """Run `command` in a sandbox; `tree` is shown at `CODE`, `probe` at `PROBE`.
+    """Run `command` in a sandbox; `tree` is shown at `CODE`, `probe` at `PROBE`, and what else is
+    `shown` (source, target) beside which new files may be made.
 
     The command's first word is an absolute path that exists inside. Never raises for what the
     command does.
@@ -98,9 +100,14 @@ def run(
     if isolation == "limits only" and os.geteuid() == 0:
         why = "no namespaces and no bubblewrap here: unread code is not run as root without them"
         return Outcome(isolation, None, failure=why)
+    if isolation == "limits only" and shown:
+        why = "no namespaces and no bubblewrap here: stand-ins cannot be shown read-only"
+        return Outcome(isolation, None, failure=why)
     with tempfile.TemporaryDirectory(prefix="ohgw-review-") as scratch:
         os.chmod(scratch, 0o755)
-        return _Run(command, tree, probe, python, limits, environment, isolation, scratch).go()
+        return _Run(
+            command, tree, probe, python, limits, environment, isolation, scratch, shown
+        ).go()
 
 
 @cache
@@ -138,6 +145,7 @@ class _Run:
     environment: Mapping[str, str]
     isolation: Isolation
     scratch: str
+    shown: Sequence[tuple[str, str]]
 
     def go(self) -> Outcome:
         inside = self.isolation != "limits only"
@@ -149,7 +157,7 @@ class _Run:
             "root": f"{self.scratch}/root",
             "binds": self._binds(),
             "links": [(link, os.readlink(link)) for link in _SYSTEM if os.path.islink(link)],
-            "writable": [CODE, OUT, HOME, OBSERVED],
+            "writable": [CODE, OUT, HOME, OBSERVED, *self._beside()],
             "disk_bytes": self.limits.disk_bytes,
             "directory": base + CODE,
             "command": [word.replace("/review/", f"{base}/review/") for word in self.command],
@@ -202,7 +210,10 @@ class _Run:
                 shown.add(prefix)
         # Each entry of the tree by itself: new files may be made beside the sources, not in them.
         binds += [(str(entry), f"{CODE}/{entry.name}") for entry in sorted(self.tree.iterdir())]
-        return [*binds, (str(self.probe), PROBE)]
+        return [*binds, *self.shown, (str(self.probe), PROBE)]
+
+    def _beside(self) -> list[str]:
+        return sorted({os.path.dirname(target) for _, target in self.shown})
 
     def _prefix(self, settings: Path) -> list[str]:
         jailer = [os.path.realpath(sys.executable), "-I", "-S", jail.__file__, str(settings)]
@@ -231,7 +242,7 @@ class _Run:
             for source in (*python_prefixes(jailer[0]), jail.__file__, str(settings)):
                 words += ["--ro-bind", source, source]
             words += ["--proc", "/proc", "--dev", "/dev"]
-            for place in (CODE, OUT, HOME, OBSERVED, "/tmp"):
+            for place in (CODE, OUT, HOME, OBSERVED, "/tmp", *self._beside()):
                 words += ["--dir", place]
             return [*words, "--clearenv", *jailer]
         return jailer
