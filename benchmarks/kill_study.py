@@ -3,8 +3,8 @@
     python benchmarks/kill_study.py [--kills 50] [--seeds 12] [--seed 0]
 
 The study is that of the tests (three cells of breast-cancer), with snapshots as often as possible
-so that kills meet every state. SIGKILL comes at moments drawn at random; a process that finished first
-does not count, and the study then begins anew in another directory.
+so that kills meet every state. SIGKILL comes at moments drawn at random; a process that finished
+first does not count, and the study then begins anew in another directory.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """A study over its cells: killed, stopped, shared between processes, and out of disk."""
 
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -135,14 +136,15 @@ def test_a_stop_reaches_every_process(tmp_path):
     run_study(tmp_path, tiny("seeds=40"), resume=True)
 
 
-def test_a_process_that_dies_is_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(conduct_module, "_worker", _die)
-    with pytest.raises(WorkerError, match="9"):
-        run_study(tmp_path, jobs=2)
+def test_a_process_that_dies_is_reported(tmp_path):
+    def kill_one(progress):
+        for child in multiprocessing.active_children()[:1]:
+            os.kill(child.pid, signal.SIGKILL)
 
-
-def _die(*arguments):
-    os.kill(os.getpid(), signal.SIGKILL)
+    with pytest.raises(WorkerError, match="-9"):
+        run_study(tmp_path, tiny("seeds=40"), jobs=2, tell=kill_one)
+    run_study(tmp_path, tiny("seeds=40"), resume=True)
+    assert all(cell.manifest for cell in read_study(tmp_path).cells)
 
 
 def test_a_cell_that_another_process_holds_is_passed_over(whole, tmp_path):
