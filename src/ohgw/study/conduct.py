@@ -6,11 +6,11 @@ two processes on one study share its cells, whether one started the other or not
 
 import multiprocessing
 import os
-import queue
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,7 +107,7 @@ def conduct(
     if jobs <= 1:
         diverged = _run_cells(open_cells, directory, tell, stopping, load)
     else:
-        diverged = _run_in_processes(plan, directory, jobs, tell, stopping)
+        diverged = _run_in_processes(directory, jobs, tell, stopping)
     held = [cell.id for cell in plan.cells if not _complete(cell, directory)]
     if held:
         raise HeldError(
@@ -177,56 +177,57 @@ def _watcher(cell: str, tell: Tell, stopping: Stopping) -> Watcher:
     return Watcher(on_turn=on_turn, stopping=stopping)
 
 
-def _run_in_processes(
-    plan: StudyPlan, directory: Path, jobs: int, tell: Tell, stopping: Stopping
-) -> list[str]:
+def _run_in_processes(directory: Path, jobs: int, tell: Tell, stopping: Stopping) -> list[str]:
+    """Each process has a pipe of its own: one that is killed while it writes blocks no other."""
     context = multiprocessing.get_context("spawn")
-    messages: Any = context.Queue()
     stop = context.Event()
+    workers: dict[Any, Any] = {}  # the end to read from -> its process
     with _one_thread_each():
-        workers = [
-            context.Process(target=_worker, args=(directory, messages, stop, os.getpid()))
-            for _ in range(jobs)
-        ]
-        for worker in workers:
+        for _ in range(jobs):
+            reading, writing = context.Pipe(duplex=False)
+            worker = context.Process(target=_worker, args=(directory, writing, stop, os.getpid()))
             worker.start()
+            writing.close()  # the process has its own; without ours, its end is heard
+            workers[reading] = worker
     diverged: list[str] = []
     failures: list[OHGWError] = []
-    ended = 0
-    while ended < jobs:
+    died: list[int] = []
+    waiting = set(workers)
+    while waiting:
         if stopping():
             stop.set()
-        try:
-            message = messages.get(timeout=_POLL)
-        except queue.Empty:
-            dead = [w for w in workers if w.exitcode not in (None, 0)]
-            if dead:
+        heard: list[Any] = list(connection.wait(list(waiting), timeout=_POLL))
+        for reading in heard:
+            try:
+                message = reading.recv()
+            except EOFError:
+                waiting.discard(reading)
+                workers[reading].join()
+                died.append(workers[reading].exitcode)
                 stop.set()
-                for worker in workers:
-                    worker.join()
-                raise WorkerError(
-                    f"A process of the study in {directory} ended with status "
-                    f"{dead[0].exitcode}. What was computed is kept: resume it, with fewer --jobs "
-                    "if memory ran out."
-                ) from None
-            continue
-        if isinstance(message, Progress):
-            tell(message)
-        else:
-            ended += 1
+                continue
+            if isinstance(message, Progress):
+                tell(message)
+                continue
+            waiting.discard(reading)
             found, failure = message
             diverged += found
             if failure is not None:
                 failures.append(failure)
                 stop.set()
-    for worker in workers:
+    for worker in workers.values():
         worker.join()
+    if died:
+        raise WorkerError(
+            f"A process of the study in {directory} ended with status {died[0]}. What was computed "
+            "is kept: resume it, with fewer --jobs if memory ran out."
+        )
     if failures:
         raise next((f for f in failures if not isinstance(f, Interrupted)), failures[0])
     return diverged
 
 
-def _worker(directory: Path, messages: Any, stop: Any, parent: int) -> None:
+def _worker(directory: Path, parent_end: Any, stop: Any, parent: int) -> None:
     """A process of a study; ends with one message (diverged cells, failure or None)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and says when to stop
     last: dict[str, float] = {}
@@ -234,7 +235,8 @@ def _worker(directory: Path, messages: Any, stop: Any, parent: int) -> None:
     def tell(progress: Progress) -> None:
         if progress.state != "running" or progress.share - last.get(progress.cell, -1.0) > 0.002:
             last[progress.cell] = progress.share
-            messages.put(progress)
+            with suppress(BrokenPipeError):  # of a killed parent: `stopping` says so next
+                parent_end.send(progress)
 
     def stopping() -> bool:
         return bool(stop.is_set()) or os.getppid() != parent  # a killed parent cannot say
@@ -246,7 +248,8 @@ def _worker(directory: Path, messages: Any, stop: Any, parent: int) -> None:
         diverged = _run_cells(cells, directory, tell, stopping, tasks.load)
     except OHGWError as error:
         failure = error
-    messages.put((diverged, failure))
+    with suppress(BrokenPipeError):
+        parent_end.send((diverged, failure))
 
 
 @contextmanager
