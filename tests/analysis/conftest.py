@@ -126,6 +126,12 @@ def small(tmp_path: Path) -> Small:
     return Small(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """One for all tests of a module, which only read what it holds."""
+    return Small(tmp_path_factory.mktemp("shared"))
+
+
 def _arm(label: str) -> Arm:
     method, recipe = label.split("/")
     return Arm(method=method, recipe=recipe)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ohgw.analysis.across.results import StudySummary
-from ohgw.core.errors import MissingExtraError, StorageError
+from ohgw.core.errors import MissingExtraError, SettingError, StorageError
 
 NOTEBOOK_NAME = "report.ipynb"
 
@@ -14,34 +14,51 @@ NOTEBOOK_NAME = "report.ipynb"
 def write_notebook(folder: Path, summary: StudySummary) -> Path:
     """Write report.ipynb into the report's `folder`, with the results of its cells in it.
 
-    Raises `MissingExtraError` without the extra `notebook`.
+    Raises `MissingExtraError` without the extra `notebook`, `StorageError` where it cannot be
+    written, and `SettingError` where Jupyter's kernel cannot run it.
     """
-    try:
-        import nbformat
-        from nbclient import NotebookClient
-    except ImportError:
-        raise MissingExtraError("A notebook", "notebook") from None
+    nbformat, nbclient = needed()
     if sys.platform == "win32":  # the kernel's sockets need a selector loop there
         asyncio.set_event_loop_policy(asyncio.WindowsSelectorEventLoopPolicy())
-    notebook: Any = nbformat.v4.new_notebook(
+    new = nbformat.v4
+    notebook = new.new_notebook(
         cells=[
-            nbformat.v4.new_markdown_cell(text)
-            if kind == "markdown"
-            else nbformat.v4.new_code_cell(text)
-            for kind, text in _cells(summary.title, summary.description)
+            new.new_markdown_cell(text) if kind == "markdown" else new.new_code_cell(text)
+            for kind, text in _cells(_literal(summary.title), _literal(summary.description))
         ],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
     )
     path = folder / NOTEBOOK_NAME
+    place = {"metadata": {"path": str(folder)}}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        place = {"metadata": {"path": str(folder)}}
-        client = NotebookClient(notebook, timeout=600, resources=place)
-        client.execute()
+        nbclient.NotebookClient(notebook, timeout=600, resources=place).execute()
         path.write_text(nbformat.writes(notebook), encoding="utf-8")
+    except nbclient.exceptions.CellExecutionError as error:
+        raise SettingError(
+            f"{path}: a cell failed with {error.ename}: {error.evalue}. The report beside it is "
+            "complete; check that Jupyter's kernel python3 is that of this environment."
+        ) from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error.strerror}).") from None
     return path
+
+
+def needed() -> tuple[Any, Any]:
+    """The modules nbformat and nbclient. Raises `MissingExtraError`."""
+    try:
+        import ipykernel.kernelspec  # noqa: F401
+        import nbclient
+        import nbformat
+    except ImportError:
+        raise MissingExtraError("A notebook", "notebook") from None
+    return nbformat, nbclient
+
+
+def _literal(text: str) -> str:
+    """`text` as Markdown that says just that, on one line."""
+    signs = set("\\`*_{}[]()#+-!<>|$&~")
+    return "".join(f"\\{c}" if c in signs else c for c in " ".join(text.split()))
 
 
 def _cells(title: str, description: str) -> list[tuple[str, str]]:

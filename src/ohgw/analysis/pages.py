@@ -4,8 +4,7 @@ All text that came from a user is escaped by the template engine.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ REPORT_NAME, SUMMARY_NAME, TABLE_NAME, FIGURES_NAME = (
     "table.csv",
     "figures",
 )
-BOOK_NAME = "cells.pdf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,39 +50,39 @@ class Picture:
     file: str  # the PDF that has it
 
 
-def pictures(
-    directory: Path,
-    drawings: Iterable[Drawing],
-    *,
-    vector: bool = True,
-    book: PdfPages | None = None,
-) -> list[Picture]:
-    """Save what was drawn under `directory`/figures; PDFs as pages of a `book`, if one is given."""
-    found = []
+def pictures(directory: Path, drawings: Iterable[Drawing]) -> list[Picture]:
+    """Save what was drawn under `directory`/figures, each in a PDF of its own."""
+    folder, found = directory / FIGURES_NAME, []
     for drawing in drawings:
         if drawing.figure is not None:
-            folder = directory / FIGURES_NAME
-            uri = save(drawing.figure, folder, drawing.name, vector=vector, book=book)
+            uri = save(drawing.figure, folder, drawing.name)
             file = f"{drawing.name}.pdf"
-            if book is not None:
-                file = f"{BOOK_NAME}, page {book.get_pagecount()}"
             found.append(Picture(drawing.name, drawing.title, drawing.caption, uri, file))
     return found
 
 
-@contextmanager
-def bound(directory: Path, name: str) -> Iterator[PdfPages]:
-    """A PDF of many figures, `directory`/figures/NAME. Raises `StorageError`."""
-    path = directory / FIGURES_NAME / name
+def bound(directory: Path, drawings: Iterable[Drawing], name: str) -> list[Picture]:
+    """Save what was drawn under `directory`/figures, the PDFs as pages of NAME.pdf.
+
+    For reports of many figures: fonts are embedded once, and the page shows the PNGs.
+    """
+    folder, found = directory / FIGURES_NAME, list[Picture]()
+    shown = [(drawing, drawing.figure) for drawing in drawings if drawing.figure is not None]
+    if not shown:
+        return found
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with styled(), PdfPages(path, metadata={"CreationDate": None}) as book:
-            yield book
+        folder.mkdir(parents=True, exist_ok=True)
+        with styled(), PdfPages(folder / f"{name}.pdf", metadata={"CreationDate": None}) as book:
+            for number, (drawing, figure) in enumerate(shown, start=1):
+                uri = save(figure, folder, drawing.name, book=book)
+                file = f"{name}.pdf" + (f", page {number}" if len(shown) > 1 else "")
+                found.append(Picture(drawing.name, drawing.title, drawing.caption, uri, file))
     except OSError as error:
         raise StorageError(
-            f"{path}: cannot be written ({error.strerror}). "
+            f"{folder / name}.pdf: cannot be written ({error.strerror}). "
             "Check the directory's permissions and the free space."
         ) from error
+    return found
 
 
 def printed(table: Table[Any], cell: str | None = None) -> list[Any]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ohgw.analysis.frames import Rows
 from ohgw.analysis.statistics import Floats, relative_gains
 from ohgw.analysis.summary import references
 from ohgw.core.records import Header, Report
@@ -104,12 +103,11 @@ def _magnitude(report: Report) -> float:
     return float(np.linalg.norm(seen)) if seen else 0.0
 
 
-def arrows(rows: Rows, limit: int = 150) -> list[Arrows]:
+def arrows(header: Header, reports: Sequence[Report], limit: int = 150) -> list[Arrows]:
     """Every arm that moved anything, over the two hyperparameters that moved farthest.
 
     At most `limit` trials of an arm, in order of arrival. Empty without the search space.
     """
-    header, reports, _ = rows
     if header.space is None:
         return []
     space = Space.from_dict(header.space)

@@ -30,7 +30,7 @@ from ohgw.analysis.pages import (
 )
 from ohgw.analysis.results import Summary
 from ohgw.analysis.statistics import quantile
-from ohgw.analysis.summary import summarise
+from ohgw.analysis.summary import Searches
 from ohgw.analysis.tune import TuneSummary, summarise_search
 from ohgw.core.records import Header
 
@@ -43,9 +43,10 @@ def write_compare_report(directory: Path | str, command: str | None = None) -> S
     """
     directory = Path(directory)
     rows = load(directory)
-    summary = summarise(rows)
-    displacements = moves(compared_reports(rows, summary))
-    drawings = _drawings(Shown.of(rows, summary), summary, displacements)
+    searches = Searches.of(rows)
+    summary = searches.summary()
+    displacements = moves(compared_reports(searches))
+    drawings = _drawings(Shown.of(searches, summary), summary, displacements)
     values = summary.as_json() | {"moves": _move_numbers(displacements)}
     write(directory / SUMMARY_NAME, json_text(values))
     write(directory / TABLE_NAME, table(summary).to_csv(index=False, na_rep=""))

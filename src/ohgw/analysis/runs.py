@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ohgw.analysis.frames import Curve, curves, load
+from ohgw.analysis.frames import Curve, Rows, curves, load
 from ohgw.analysis.results import jsonable
 from ohgw.analysis.statistics import quantile
 from ohgw.analysis.summary import compared_seeds
@@ -25,19 +25,26 @@ def write_run_results(study: StudyRecord) -> list[dict[str, Any]]:
     Times in epochs of work; a target that was missed has the time "inf". Raises `RecordError` for a
     broken record and `StorageError` where a file cannot be written.
     """
+    return [
+        one
+        for cell in study.cells
+        if cell.manifest is not None
+        for one in write_cell_results(study.path, cell, load(cell.path))
+    ]
+
+
+def write_cell_results(directory: Path, cell: Cell, rows: Rows) -> list[dict[str, Any]]:
+    """As `write_run_results`, of one complete cell of the study in `directory`, from its rows."""
     comparison = []
-    for cell in study.cells:
-        if cell.manifest is None:
-            continue
-        for result in _results(cell):
-            folder = study.path / str(result["run_id"])
-            _write(folder, json.dumps(result, indent=2, allow_nan=False) + "\n")
-            comparison.append(_compared(result))
+    for result in _results(cell, rows):
+        folder = directory / str(result["run_id"])
+        _write(folder, json.dumps(result, indent=2, allow_nan=False) + "\n")
+        comparison.append(_compared(result))
     return comparison
 
 
-def _results(cell: Cell) -> list[dict[str, Any]]:
-    header, reports, finals = load(cell.path)
+def _results(cell: Cell, source: Rows) -> list[dict[str, Any]]:
+    header, reports, finals = source
     found = curves(header, reports)
     taus = find_targets(header, reports)
     seeds = compared_seeds(header)

@@ -10,38 +10,39 @@ A study that was stopped is reported as far as it went, and the page says what i
 """
 
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from ohgw.analysis import study_wording
-from ohgw.analysis.across.results import CellSummary, StudySummary, TupleVerdict
+from ohgw.analysis.across.cell import PRIMARY, See
+from ohgw.analysis.across.results import StudySummary, TupleVerdict
 from ohgw.analysis.across.summary import summarise_study
 from ohgw.analysis.across.tables import study_tables
 from ohgw.analysis.figures import across, probes, timeline, verdict
 from ohgw.analysis.figures.numbers import Shown, compared_reports
 from ohgw.analysis.figures.overview import overview
-from ohgw.analysis.frames import Rows, load
-from ohgw.analysis.notebook import NOTEBOOK_NAME, write_notebook
+from ohgw.analysis.notebook import NOTEBOOK_NAME, needed, write_notebook
 from ohgw.analysis.pages import (
-    BOOK_NAME,
     REPORT_NAME,
     SUMMARY_NAME,
     Drawing,
     Picture,
     bound,
     json_text,
-    pictures,
     render,
     write,
 )
 from ohgw.analysis.probes import arrows, benefits
+from ohgw.analysis.results import Summary
 from ohgw.analysis.style import Look, shared_looks
+from ohgw.analysis.summary import Searches
 from ohgw.analysis.tables import write_tables
 from ohgw.analysis.totals import totals
 from ohgw.core.layout import REPORT, Cell, StudyRecord, read_study
+from ohgw.core.records import Header, Report
 from ohgw.core.space import Space
 
 TABLES = "tables"
@@ -50,22 +51,30 @@ TASKS, SCHEDULERS = 3, 6  # whose probes, and whose timelines, are drawn
 
 
 def write_study_report(
-    directory: Path | str, *, notebook: bool = False, command: str | None = None
+    directory: Path | str,
+    *,
+    notebook: bool = False,
+    command: str | None = None,
+    see: See | None = None,
 ) -> StudySummary:
     """Analyse the study in `directory` and write its report; see the module for what that is.
 
-    `command` is printed as the way to run the study again. Raises `RecordError` where there is no
+    `command` is printed as the way to run the study again; `see` is shown each cell's searches, as
+    by `summarise_study`. Raises `RecordError` where there is no
     study or a record is broken, `StorageError` where the report cannot be written, and, with
-    `notebook`, `SettingError` where the extra is not installed.
+    `notebook`, `MissingExtraError` where the extra is not installed.
     """
+    if notebook:
+        needed()  # before a minute of work, not after
     record = read_study(directory)
-    summary = summarise_study(record)
+    seen = Seen(record)
+    summary = summarise_study(record, seen.look if see is None else _both(seen.look, see))
     out = record.path / REPORT
     tables = study_tables(summary)
     found = totals(record, summary)
     write(out / SUMMARY_NAME, json_text(summary.as_json() | {"totals": found.as_json()}))
     write_tables(tables, out / TABLES)
-    gallery = drawn(record, summary)
+    gallery = drawn(summary, seen)
     page = render(
         "study.html",
         summary=summary,
@@ -84,6 +93,14 @@ def write_study_report(
     if notebook:
         write_notebook(out, summary)
     return summary
+
+
+def _both(first: See, second: See) -> See:
+    def see(cell: Cell, searches: Searches, summary: Summary) -> None:
+        first(cell, searches, summary)
+        second(cell, searches, summary)
+
+    return see
 
 
 def criterion_names(summary: StudySummary) -> list[str]:
@@ -116,23 +133,16 @@ class Gallery:
     diagnostics: Iterable[Drawing]
 
     def saved(self, out: Path) -> "Saved":
-        """Every figure under `out`/figures, and as it goes on a page."""
-
-        def keep(drawings: Iterable[Drawing]) -> list[Picture]:
-            return pictures(out, drawings, vector=False)
-
-        with bound(out, BOOK_NAME) as book:
-            cells = {
-                name: pictures(out, [drawing], vector=False, book=book)
-                for name, drawing in self.cells.items()
-            }
+        """Every figure under `out`/figures, one PDF for each place, and as it goes on a page."""
         return Saved(
-            verdict=keep(self.verdict),
-            effects=keep(self.effects),
-            profiles=keep(self.profiles),
-            sensitivity=keep(self.sensitivity),
-            cells=cells,
-            diagnostics=keep(self.diagnostics),
+            verdict=bound(out, self.verdict, "verdict"),
+            effects=bound(out, self.effects, "forest"),
+            profiles=bound(out, self.profiles, "profiles"),
+            sensitivity=bound(out, self.sensitivity, "sensitivity"),
+            cells={
+                picture.title: [picture] for picture in bound(out, self.cells.values(), "cells")
+            },
+            diagnostics=bound(out, self.diagnostics, "diagnostics"),
         )
 
 
@@ -148,23 +158,22 @@ class Saved:
     diagnostics: list[Picture]
 
 
-def drawn(record: StudyRecord, summary: StudySummary) -> Gallery:
-    """Draw everything; rows are read, and forgotten, cell by cell."""
-    arms = [[arm.label for arm in cell.planned.plan.arms] for cell in record.cells]
-    style = shared_looks(arms)
-    seen = _Seen(style)
-    for cell, one in zip(record.cells, summary.cells, strict=True):
-        if one.summary is not None and any(row.searches for row in one.arms):
-            seen.look(cell, one, summary.primary)
+def drawn(summary: StudySummary, seen: "Seen") -> Gallery:
+    """Draw what is over the cells, and put it beside what was drawn of each."""
     pages = verdict.paged(summary.tuples)
     main = [p for p in summary.profiles if p.primary and (len(p.cells) > 1 or p.block is None)]
     return Gallery(
         verdict=_numbered("verdict", "Verdict", _VERDICT, [verdict.matrix(page) for page in pages]),
         effects=_numbered(
-            "forest", "Paired changes", _FOREST, [verdict.forest(page, style) for page in pages]
+            "forest",
+            "Paired changes",
+            _FOREST,
+            [verdict.forest(page, seen.style) for page in pages],
         ),
         profiles=[
-            Drawing("profiles", "Performance profiles", _PROFILES, across.profiles(main, style))
+            Drawing(
+                "profiles", "Performance profiles", _PROFILES, across.profiles(main, seen.style)
+            )
         ],
         sensitivity=_sensitivities(summary),
         cells=seen.cells,
@@ -175,7 +184,7 @@ def drawn(record: StudyRecord, summary: StudySummary) -> Gallery:
 _VERDICT = (
     "Rows are tuples, columns the success criteria, with their numbers: dark where met, pale where "
     "not met, white where it cannot be told. T@τ: change of time to target; valid., test: gain of "
-    "the final score; cost: probe work / all work; memory: extra peak bytes; s.d.: deviation of "
+    "the final score; cost: probe work / all work; mem.: extra peak bytes; s.d.: deviation of "
     "T@τ over the reference's."
 )
 _FOREST = (
@@ -205,7 +214,7 @@ def _numbered(
         Drawing(
             one,
             title if len(several) == 1 else f"{title}, {k} of {len(several)}",
-            caption,
+            caption if k == 1 else "Continued.",
             figure,
         )
         for k, (one, figure) in enumerate(zip(names, several, strict=True), start=1)
@@ -231,21 +240,24 @@ def _sensitivities(summary: StudySummary) -> list[Drawing]:
     return found
 
 
-@dataclass
-class _Seen:
-    """Goes through the cells and keeps what is to be drawn of each."""
+class Seen:
+    """Sees the searches of every cell once, and keeps what is drawn of them."""
 
-    style: dict[str, Look]
-    cells: dict[str, Drawing] = field(default_factory=dict)
-    probes: list[Drawing] = field(default_factory=list)
-    tasks: set[str] = field(default_factory=set)
-    legs: dict[str, list[timeline.Leg]] = field(default_factory=dict)
-    workers: dict[str, int] = field(default_factory=dict)
+    def __init__(self, record: StudyRecord) -> None:
+        self.style: dict[str, Look] = shared_looks(
+            [[arm.label for arm in cell.planned.plan.arms] for cell in record.cells]
+        )
+        self.cells: dict[str, Drawing] = {}
+        self.probes: list[Drawing] = []
+        self.tasks: set[str] = set()
+        self.legs: dict[str, list[timeline.Leg]] = {}
+        self.workers: dict[str, int] = {}
 
-    def look(self, cell: Cell, one: CellSummary, target: str) -> None:
-        assert one.summary is not None
-        rows = load(cell.path)
-        figure = overview(Shown.of(rows, one.summary), one.summary, target, self.style)
+    def look(self, cell: Cell, searches: Searches, summary: Summary) -> None:
+        if not any(cost.searches for cost in summary.costs):
+            return
+        name, plan = cell.planned.id, cell.planned.plan
+        figure = overview(Shown.of(searches, summary), summary, PRIMARY, self.style)
         caption = (
             "Best score: median over seeds with the band between the quartiles; dashed lines are "
             "the targets. T@τ: one dot per search, median and quartiles, misses counted at the "
@@ -253,28 +265,24 @@ class _Seen:
             "grey edges only one of the two reached the target; Holm's p is over this cell alone. "
             "Survival: trials per search that were trained to a resource or beyond."
         )
-        self.cells[one.id] = Drawing(f"cell_{file_name(one.id)}", one.id, caption, figure)
-        reports = compared_reports(rows, one.summary)
-        task = one.task.split(":")[0]
+        self.cells[name] = Drawing(f"cell_{file_name(name)}", name, caption, figure)
+        reports = compared_reports(searches)
+        task = plan.task.split(":")[0]
         if task not in self.tasks and len(self.tasks) < TASKS:
-            self._probes(rows, one, task)
-        if one.scheduler not in self.legs and len(self.legs) < SCHEDULERS:
-            first = rows[0].plan.arms[0].label
-            final = next(
-                (f for f in rows[2] if f.search == first and f.seed in one.summary.seeds), None
-            )
-            if final is not None:
-                legs = [r for r in reports if (r.search, r.seed) == (first, final.seed)]
-                per_epoch = rows[0].steps_per_epoch
-                self.legs[one.scheduler] = timeline.legs(legs, per_epoch, final.trial)
-                self.workers[one.scheduler] = one.workers
+            self._probes(name, task, searches.header, reports)
+        first = plan.arms[0].label
+        if plan.scheduler not in self.legs and len(self.legs) < SCHEDULERS:
+            for seed in searches.seeds(first)[:1]:
+                self.legs[plan.scheduler] = timeline.legs(
+                    [r for r in reports if (r.search, r.seed) == (first, seed)],
+                    searches.header.steps_per_epoch,
+                    searches.finals[first, seed].trial,
+                )
+                self.workers[plan.scheduler] = plan.workers
 
-    def _probes(self, rows: Rows, one: CellSummary, task: str) -> None:
+    def _probes(self, cell: str, task: str, header: Header, reports: Sequence[Report]) -> None:
         """The probes of the first cell of a task that has any."""
-        assert one.summary is not None
-        header, reports = rows[0], compared_reports(rows, one.summary)
-        found = benefits(header, reports)
-        moved = arrows((header, reports, rows[2]))
+        found, moved = benefits(header, reports), arrows(header, reports)
         if not moved:
             return
         self.tasks.add(task)
@@ -282,7 +290,7 @@ class _Seen:
         self.probes += [
             Drawing(
                 f"benefit_{name}",
-                f"Size of the hypergradient against eventual benefit: {one.id}",
+                f"Size of the hypergradient against eventual benefit: {cell}",
                 "Each trial beside its twin in vanilla: the same configuration on the same seed, "
                 "not moved. Across: the norm of the hypergradient that the probe saw, in natural "
                 "coordinates. Up: relative gain of the validation score at the highest resource "
@@ -293,7 +301,7 @@ class _Seen:
             ),
             Drawing(
                 f"arrows_{name}",
-                f"Where configurations moved: {one.id}",
+                f"Where configurations moved: {cell}",
                 "From x (dot), as the scheduler asked, to x′ (tip), as it was trained, over the "
                 "two hyperparameters that moved farthest in the unit cube.",
                 probes.moved(moved[:PANELS], Space.from_dict(header.space or {}), self.style),

@@ -43,3 +43,10 @@ def explanation(summary: StudySummary) -> str:
 def overall(summary: StudySummary) -> list[Verdict]:
     """The verdicts over the whole study."""
     return [found for found in summary.verdicts if found.block is None]
+
+
+def census(summary: StudySummary) -> str:
+    """One sentence for studies of so many arms that a sentence on each would hide the whole."""
+    found = overall(summary)
+    counted = [f"{HOLDS[state]} for {sum(f.holds is state for f in found)}" for state in HOLDS]
+    return f"Of {len(found)} pairs of an arm and its reference, the verdict {', '.join(counted)}."

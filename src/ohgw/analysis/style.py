@@ -24,7 +24,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from ohgw.core.errors import StorageError
 
-DPI = 200  # of a PNG
+DPI, BOOK_DPI = 200, 150  # of a PNG; of one among many
 WIDTH = 5.6  # inches: narrow enough to stay readable at the width of a phone
 INK, FAINT, GRID, SHADE = "#1a1a1a", "#6b6b6b", "#e4e4e4", "#f1f1f1"
 _COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -44,6 +44,7 @@ _RC: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "ohgw",
     "font.family": "DejaVu Sans",
+    "text.hinting": "none",  # for low resolutions, and slow
     "font.size": 9.5,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
@@ -121,6 +122,30 @@ def blank(
     return figure, list(itertools.chain.from_iterable(axes))
 
 
+def stacked(heights: Sequence[float], left: float, right: float) -> tuple[Figure, list[Axes]]:
+    """A figure of stacked axes between fixed margins; all in inches, from the top.
+
+    `heights` alternate: a gap, axes, a gap, axes ..., a gap. Solving for a layout, as `blank`
+    does, takes as long as drawing: too long for reports of many figures.
+    """
+    total = sum(heights)
+    figure = Figure(figsize=(WIDTH, total))
+    FigureCanvasAgg(figure)
+    found, top = [], total
+    for place, height in enumerate(heights):
+        top -= height
+        if place % 2:
+            box = (left / WIDTH, top / total, (WIDTH - left - right) / WIDTH, height / total)
+            found.append(figure.add_axes(box))
+    return figure, found
+
+
+def widest(labels: Sequence[str], size: float) -> float:
+    """Inches that the longest line of `labels` takes at most, in letters of `size` points."""
+    lines = [line for label in labels for line in label.split("\n")]
+    return max(map(len, lines), default=0) * size * 0.0084  # of DejaVu Sans, in lower case
+
+
 def plain(text: str, limit: int = 34) -> str:
     """`text` as matplotlib shows it literally: no mathematics, no line breaks, not too long."""
     text = " ".join(text.split())
@@ -160,42 +185,34 @@ def spread_out(positions: Sequence[float], gap: float) -> list[float]:
     return result
 
 
-def _canvases(figure: Figure) -> tuple[Any, Any, Any]:
-    return FigureCanvasAgg(figure), FigureCanvasPdf(figure), FigureCanvasSVG(figure)
+def save(figure: Figure, folder: Path, name: str, *, book: PdfPages | None = None) -> str:
+    """Write NAME.png and NAME.pdf (TrueType fonts); return it as an SVG data URI.
 
-
-def save(
-    figure: Figure,
-    folder: Path,
-    name: str,
-    *,
-    vector: bool = True,
-    book: PdfPages | None = None,
-) -> str:
-    """Write NAME.png (200 dpi) and NAME.pdf (TrueType fonts); return a data URI for a page.
-
-    The URI holds an SVG, or the PNG where `vector` is false: quicker, for pages of many figures.
-    With `book` the PDF becomes a page of it: embedding fonts once saves most of a PDF's time.
+    With `book` the PDF is a page of that, and the URI holds the PNG, which is there already.
     Nothing written holds a date, so equal figures make equal files.
     """
     png, svg = io.BytesIO(), io.BytesIO()
     pdf: Any = folder / f"{name}.pdf" if book is None else book
-    # `Figure.savefig` would draw twice for each file, the first time only for its layout.
-    agg, paper, web = _canvases(figure)
+    # `Figure.savefig` would draw twice for each file, the first time only for its layout. The
+    # figure keeps a canvas for pixels: one for paper would change its resolution unasked.
+    agg: Any = FigureCanvasAgg(figure)
+    paper: Any = FigureCanvasPdf(figure)
+    web: Any = FigureCanvasSVG(figure)
+    figure.set_canvas(agg)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with styled():
-            figure.set_dpi(DPI)
+            figure.set_dpi(DPI if book is None else BOOK_DPI)
             agg.print_png(png, metadata={"Software": None})
             (folder / f"{name}.png").write_bytes(png.getvalue())
             figure.set_layout_engine("none")  # positions are settled; do not solve for them again
             paper.print_pdf(pdf, metadata={"CreationDate": None} if book is None else None)
-            if vector:
+            if book is None:
                 web.print_svg(svg, metadata={"Date": None})
     except OSError as error:
         raise StorageError(
             f"{folder}: the figure {name!r} cannot be written ({error.strerror}). "
             "Check the directory's permissions and the free space."
         ) from error
-    kind, held = ("svg+xml", svg) if vector else ("png", png)
+    kind, held = ("svg+xml", svg) if book is None else ("png", png)
     return f"data:image/{kind};base64," + base64.b64encode(held.getvalue()).decode("ascii")

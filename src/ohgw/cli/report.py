@@ -12,11 +12,12 @@ from rich.text import Text
 
 from ohgw.analysis import wording
 from ohgw.analysis.report import write_compare_report, write_tune_report
-from ohgw.analysis.runs import write_run_results
+from ohgw.analysis.results import Summary
+from ohgw.analysis.runs import write_cell_results
 from ohgw.analysis.study_report import write_study_report
+from ohgw.analysis.summary import Searches
 from ohgw.cli import _options as options
-from ohgw.cli.compare import show
-from ohgw.core.layout import REPORT, STUDY_NAME, read_study
+from ohgw.core.layout import REPORT, STUDY_NAME, Cell
 from ohgw.core.records import RECORDS_NAME, read_records
 
 STATES = {True: ("met", "green"), False: ("not met", "red"), None: ("cannot tell", "dim")}
@@ -42,6 +43,8 @@ def command(
         typer.echo(json.dumps(found.as_json()))
         return
     if not single:
+        from ohgw.cli.compare import show  # loads what trains, which a study's report needs not
+
         show(found, console)
     elif finals:
         console.print(f"{header.metric} {wording.number(finals[0].score, 4)}")
@@ -57,8 +60,14 @@ def finish(
     as_json: bool = False,
 ) -> None:
     """Write a study's report and its runs' results, and print the verdict or the comparison."""
-    summary = write_study_report(directory, notebook=notebook, command=command)
-    comparison = write_run_results(read_study(directory))
+    comparison: list[dict[str, Any]] = []
+
+    def see(cell: Cell, searches: Searches, _: Summary) -> None:
+        if cell.manifest is not None:
+            rows = (searches.header, searches.reports, list(searches.finals.values()))
+            comparison.extend(write_cell_results(directory, cell, rows))
+
+    summary = write_study_report(directory, notebook=notebook, command=command, see=see)
     if as_json:
         typer.echo(json.dumps({"comparison": comparison, "directory": str(directory)}))
         return

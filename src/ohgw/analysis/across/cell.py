@@ -5,7 +5,7 @@ memory. p-values are adjusted over the cell here; those over the study come late
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,8 +47,13 @@ class Outcomes:
     scores: Mapping[str, Mapping[int, float]]  # final validation, a missing one infinitely bad
 
 
-def summarise_cell(cell: layout.Cell) -> tuple[CellSummary, Outcomes]:
+See = Callable[[layout.Cell, Searches, Summary], None]
+
+
+def summarise_cell(cell: layout.Cell, see: See | None = None) -> tuple[CellSummary, Outcomes]:
     """The numbers of one cell. Raises `RecordError` where the record of a complete cell is broken.
+
+    `see` is shown the searches before they are forgotten: reading them takes longest.
 
     The record of a cell that is being written may end in half a line: then the cell counts as
     begun, with a note, and has no numbers.
@@ -62,6 +67,8 @@ def summarise_cell(cell: layout.Cell) -> tuple[CellSummary, Outcomes]:
             raise
         return _summary(cell, "partial", notes=(str(error),)), Outcomes({}, {})
     numbers = _Numbers(searches, cell.manifest)
+    if see is not None:
+        see(cell, searches, numbers.summary)
     labels = [arm.label for arm in searches.header.plan.arms]
     outcomes = Outcomes(
         searches.compared_times().get(PRIMARY, {}),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ohgw.analysis.across.cell import PRIMARY, summarise_cell
+from ohgw.analysis.across.cell import PRIMARY, See, summarise_cell
 from ohgw.analysis.across.profiles import profiles
 from ohgw.analysis.across.results import CellSummary, Family, StudySummary
 from ohgw.analysis.across.sensitivity import Studied, sensitivities
@@ -12,14 +12,15 @@ from ohgw.analysis.across.verdict import adjusted, tuples, verdicts
 from ohgw.core.layout import StudyRecord, read_study
 
 
-def summarise_study(directory: Path | str | StudyRecord) -> StudySummary:
+def summarise_study(directory: Path | str | StudyRecord, see: See | None = None) -> StudySummary:
     """Every number of a study: of each cell, over the cells, and the verdict.
 
-    A study that was stopped is summarised as far as it went; `notes` say what is missing. Raises
+    A study that was stopped is summarised as far as it went; `notes` say what is missing. `see` is
+    called with each cell that has a record, its searches and their summary. Raises
     `RecordError` where there is no study, or the record of a complete cell is broken.
     """
     record = directory if isinstance(directory, StudyRecord) else read_study(directory)
-    read = [summarise_cell(cell) for cell in record.cells]  # rows are forgotten cell by cell
+    read = [summarise_cell(cell, see) for cell in record.cells]  # rows are forgotten cell by cell
     cells, family = adjusted([summary for summary, _ in read])
     studied = [
         Studied(cell, summary, outcomes)

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ohgw.analysis.frames import Rows, curves
 from ohgw.analysis.results import Summary
 from ohgw.analysis.statistics import Floats, ratios
-from ohgw.analysis.summary import compared_times
+from ohgw.analysis.summary import Searches
 from ohgw.core.records import Report
 
 GRID_POINTS = 400
@@ -25,19 +24,18 @@ class Shown:
     survivors: Mapping[str, Mapping[int, float]]  # arm -> resource -> trials per search
 
     @classmethod
-    def of(cls, rows: Rows, summary: Summary) -> "Shown":
-        header, reports = rows[0], compared_reports(rows, summary)
+    def of(cls, searches: Searches, summary: Summary) -> "Shown":
         epochs = np.linspace(0, summary.budget, GRID_POINTS)
-        found = curves(header, reports)
-        times = compared_times(rows)
+        work = epochs * searches.header.steps_per_epoch
+        times = searches.compared_times()
         return cls(
             epochs=epochs,
             bests={
                 cost.arm: np.array(
                     [
-                        curve.at(epochs * header.steps_per_epoch)
-                        for (arm, _), curve in found.items()
-                        if arm == cost.arm
+                        searches.curves[cost.arm, seed].at(work)
+                        for seed in searches.seeds(cost.arm)
+                        if (cost.arm, seed) in searches.curves
                     ]
                 )
                 for cost in summary.costs
@@ -54,16 +52,14 @@ class Shown:
                 }
                 for target, by_arm in times.items()
             },
-            survivors=_survivors(reports, summary),
+            survivors=_survivors(compared_reports(searches), summary),
         )
 
 
-def compared_reports(rows: Rows, summary: Summary) -> list[Report]:
+def compared_reports(searches: Searches) -> list[Report]:
     """The reports of searches that ended and are not calibration."""
-    _, reports, finals = rows
-    compared = set(summary.seeds)
-    kept = {(f.search, f.seed) for f in finals if f.seed in compared}
-    return [r for r in reports if (r.search, r.seed) in kept]
+    compared = set(searches.compared)
+    return [report for report in searches.reports if report.seed in compared]
 
 
 def _paired(arm: Mapping[int, float], reference: Mapping[int, float]) -> Floats:

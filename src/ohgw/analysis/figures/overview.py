@@ -14,9 +14,10 @@ from ohgw.analysis.figures.comparison import (
 )
 from ohgw.analysis.figures.numbers import Shown
 from ohgw.analysis.results import Summary
-from ohgw.analysis.style import Look, blank, styled
+from ohgw.analysis.style import Look, plain, stacked, styled, widest
 
 ROW, PAIR = 0.28, 0.36  # inches: closer than where a figure has one of these panels alone
+GAP = 0.78  # below a panel, for its axis and the title of the next
 
 
 def overview(
@@ -32,20 +33,23 @@ def overview(
     target = target if target in shown.times else next(iter(shown.times), "")
     comparisons = compared(summary) if target else []
     survivors = {arm: rungs for arm, rungs in shown.survivors.items() if rungs}
-    heights = {"anytime": 3.1}
+    heights = {"anytime": 2.5}
     if target:
-        heights["times"] = ROW * len(shown.bests) + 0.75
+        heights["times"] = ROW * len(shown.bests) + 0.1
     if comparisons:
-        heights["changes"] = PAIR * len(comparisons) + 0.85
+        heights["changes"] = PAIR * len(comparisons)
     if survivors:
-        heights["survival"] = 2.5
-    legend = 0.19 * ((len(bands.quartiles) + 1) // 2) + 0.15
+        heights["survival"] = 1.9
+    arms = [plain(arm) for arm in bands.quartiles]
+    columns = 1 if max(map(len, arms)) > 26 else 2
+    legend = 0.19 * -(-len(arms) // columns) + 0.1
+    inches = [legend + GAP - 0.4]
+    for height in heights.values():
+        inches += [height, GAP]
+    names = [plain(arm, 26) for arm in shown.bests]
+    names += [f"vs {plain(row.reference or '', 22)}" for row in comparisons]
     with styled():
-        figure, panels = blank(
-            len(heights),
-            sum(heights.values()) + legend,
-            gridspec_kw={"height_ratios": list(heights.values())},
-        )
+        figure, panels = stacked(inches, max(widest(names, 9) + 0.15, 0.75), 1.2)
         by_name = dict(zip(heights, panels, strict=True))
         anytime_panel(by_name["anytime"], bands, summary, style)
         if "times" in by_name:
@@ -61,8 +65,8 @@ def overview(
         figure.legend(
             handles,
             labels,
-            loc="outside upper left",
-            ncols=1 if max(map(len, labels)) > 26 else 2,
+            loc="upper left",
+            ncols=columns,
             handlelength=3.2,
             borderaxespad=0.3,
         )

@@ -5,6 +5,7 @@ from itertools import groupby
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -12,17 +13,28 @@ from ohgw.analysis import wording
 from ohgw.analysis.across.results import TupleVerdict
 from ohgw.analysis.figures.marks import bar, diamond, margin
 from ohgw.analysis.results import Criterion
-from ohgw.analysis.style import FAINT, GRID, INK, SHADE, Look, blank, log_axis, plain, styled
+from ohgw.analysis.style import (
+    FAINT,
+    GRID,
+    INK,
+    SHADE,
+    Look,
+    log_axis,
+    plain,
+    stacked,
+    styled,
+    widest,
+)
 from ohgw.analysis.verdict import DEVIATION_NAME
 
-LINE = 0.2  # inches for one tuple
+LINE, SIZE = 0.2, 7.5  # inches for one tuple; points of its letters
 FULL = 44  # lines on one figure: one printed page
 SHORT = {
     "less time to target": "T@τ",
     "final validation score kept": "valid.",
     "final test score kept": "test",
     "extra cost": "cost",
-    "extra memory": "memory",
+    "extra memory": "mem.",
     "deviation of T@τ": "s.d.",
 }
 # Apart in lightness as well, for print in grey: dark, pale, white.
@@ -48,15 +60,28 @@ def matrix(lines: Sequence[Line]) -> Figure:
     """Every criterion of every tuple with its number: dark where met, pale where not."""
     names = list(dict.fromkeys(c.name for t in lines if not isinstance(t, str) for c in t.criteria))
     with styled():
-        figure, (axes,) = blank(1, LINE * len(lines) + 0.5)
+        left = widest(_names(lines), SIZE) + 0.15
+        figure, (axes,) = stacked([0.3, LINE * len(lines), 0.1], left, 0.1)
+        boxes: dict[bool | None, list[Rectangle]] = {met: [] for met in _FILL}
+
+        def box(x: float, y: float, met: bool | None, text: str) -> None:
+            boxes[met].append(Rectangle((x - 0.48, y - 0.45), 0.96, 0.9))
+            axes.text(
+                x, y, text, ha="center", va="center_baseline", fontsize=SIZE, color=_TEXT[met]
+            )
+
         for place, line in enumerate(lines):
             if isinstance(line, str):
                 continue
             by_name = {c.name: c for c in line.criteria}
             for column, name in enumerate(names):
                 found = by_name.get(name)
-                _box(axes, column, place, found.met if found else None, _number(found))
-            _box(axes, len(names) + 0.15, place, line.met, _SIGN[line.met])
+                box(column, place, found.met if found else None, _number(found))
+            box(len(names) + 0.15, place, line.met, _SIGN[line.met])
+        for met, found_boxes in boxes.items():
+            axes.add_collection(
+                PatchCollection(found_boxes, facecolor=_FILL[met], edgecolor=GRID, linewidth=0.6)
+            )
         _lines(axes, lines)
         axes.set_xlim(-0.5, len(names) + 0.7)
         ticks = [*range(len(names)), len(names) + 0.15]
@@ -77,15 +102,6 @@ def _number(found: Criterion | None) -> str:
     return wording.criterion(found).replace(wording.TIE, "")
 
 
-def _box(axes: Axes, x: float, y: float, met: bool | None, text: str) -> None:
-    axes.add_patch(
-        Rectangle(
-            (x - 0.48, y - 0.45), 0.96, 0.9, facecolor=_FILL[met], edgecolor=GRID, linewidth=0.6
-        )
-    )
-    axes.text(x, y, text, ha="center", va="center_baseline", fontsize=7.5, color=_TEXT[met])
-
-
 def forest(lines: Sequence[Line], style: dict[str, Look]) -> Figure | None:
     """Median change of T@tau of every tuple with its interval, and Holm's p over the study."""
     shown = [t.at for t in lines if not isinstance(t, str) and t.at is not None]
@@ -97,7 +113,8 @@ def forest(lines: Sequence[Line], style: dict[str, Look]) -> Figure | None:
         return None
     reach = min(max(2.6, float(np.max(np.maximum(ends, 1 / ends))) * 1.1), 64.0)
     with styled():
-        figure, (axes,) = blank(1, LINE * len(lines) + 0.75)
+        left = widest(_names(lines), SIZE) + 0.15
+        figure, (axes,) = stacked([0.08, LINE * len(lines), 0.5], left, 1.1)
         log_axis(axes, "x", 1 / reach, reach)
         axes.axvline(1, color=INK, linewidth=1)
         axes.axvspan(1 / reach, 0.85, color=SHADE, zorder=0, linewidth=0)
@@ -112,7 +129,7 @@ def forest(lines: Sequence[Line], style: dict[str, Look]) -> Figure | None:
             diamond(axes, value, place, look, size=4.2)
             p = line.at.p_holm
             tested = "" if np.isnan(p) else f"  p {wording.p_value(p)}"
-            margin(axes, place, wording.percent(change.value) + tested, size=7.5)
+            margin(axes, place, wording.percent(change.value) + tested, size=SIZE)
         _lines(axes, lines)
         powers = [2.0**k for k in range(-6, 7) if 2.0 ** abs(k) <= reach]
         powers = powers if len(powers) < 8 else powers[len(powers) // 2 % 2 :: 2]
@@ -124,15 +141,18 @@ def forest(lines: Sequence[Line], style: dict[str, Look]) -> Figure | None:
 
 def _lines(axes: Axes, lines: Sequence[Line]) -> None:
     """Names on the left: of cells in bold, of tuples as arm and reference."""
-    names = [
-        plain(line, 40) if isinstance(line, str) else plain(f"{line.arm} vs {line.reference}", 40)
-        for line in lines
-    ]
-    axes.set_yticks(range(len(lines)), names)
+    axes.set_yticks(range(len(lines)), _names(lines))
     for label, line in zip(axes.get_yticklabels(), lines, strict=True):
-        label.set_fontsize(7.5)
+        label.set_fontsize(SIZE)
         label.set_fontweight("bold" if isinstance(line, str) else "normal")
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
+
+
+def _names(lines: Sequence[Line]) -> list[str]:
+    return [
+        plain(line, 38) if isinstance(line, str) else plain(f"{line.arm} vs {line.reference}", 38)
+        for line in lines
+    ]
