@@ -184,6 +184,9 @@ def test_files_are_complete_and_strict(written: tuple[Path, StudySummary]):
 
 
 def test_equal_studies_make_equal_reports(written: tuple[Path, StudySummary], study: Path):
+    figures = study / "report" / "figures"
+    figures.mkdir(parents=True)
+    (figures / "forest_9.png").write_bytes(b"of a report of more tuples")
     write_study_report(study)
     first, second = _contents(written[0]), _contents(study)
     assert first.keys() - {"report.ipynb"} == second.keys()

@@ -9,8 +9,10 @@
 A study that was stopped is reported as far as it went, and the page says what is missing.
 """
 
+import gc
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from ohgw.analysis.figures.numbers import Shown, compared_reports
 from ohgw.analysis.figures.overview import overview
 from ohgw.analysis.notebook import NOTEBOOK_NAME, needed, write_notebook
 from ohgw.analysis.pages import (
+    FIGURES_NAME,
     REPORT_NAME,
     SUMMARY_NAME,
     Drawing,
@@ -68,7 +71,8 @@ def write_study_report(
         needed()  # before a minute of work, not after
     record = read_study(directory)
     seen = Seen(record)
-    summary = summarise_study(record, seen.look if see is None else _both(seen.look, see))
+    with _uncollected():
+        summary = summarise_study(record, seen.look if see is None else _both(seen.look, see))
     out = record.path / REPORT
     tables = study_tables(summary)
     found = totals(record, summary)
@@ -93,6 +97,21 @@ def write_study_report(
     if notebook:
         write_notebook(out, summary)
     return summary
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the cycle collector, which would walk all rows read so far, again and again.
+
+    Rows are in no cycle: they go when nobody refers to them any more.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _both(first: See, second: See) -> See:
@@ -133,7 +152,13 @@ class Gallery:
     diagnostics: Iterable[Drawing]
 
     def saved(self, out: Path) -> "Saved":
-        """Every figure under `out`/figures, one PDF for each place, and as it goes on a page."""
+        """Every figure under `out`/figures, one PDF for each place, and as it goes on a page.
+
+        Figures of an earlier report go: of a study that grew, some would stay as they were.
+        """
+        for suffix in ("png", "pdf"):
+            for stale in (out / FIGURES_NAME).glob(f"*.{suffix}"):
+                stale.unlink(missing_ok=True)
         return Saved(
             verdict=bound(out, self.verdict, "verdict"),
             effects=bound(out, self.effects, "forest"),
