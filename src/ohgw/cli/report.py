@@ -17,6 +17,7 @@ from ohgw.analysis.runs import write_cell_results
 from ohgw.analysis.study_report import write_study_report
 from ohgw.analysis.summary import Searches
 from ohgw.cli import _options as options
+from ohgw.core.errors import SettingError
 from ohgw.core.layout import REPORT, STUDY_NAME, Cell
 from ohgw.core.records import RECORDS_NAME, read_records
 
@@ -36,6 +37,8 @@ def command(
     if (directory / STUDY_NAME).exists():
         finish(directory, console, notebook=notebook, as_json=as_json)
         return
+    if notebook:
+        raise SettingError(f"--notebook is for studies; {directory} holds a single comparison.")
     header, _, finals = read_records(directory / RECORDS_NAME)
     single = len(header.plan.arms) == 1 and len(header.plan.seeds) == 1
     found: Any = write_tune_report(directory) if single else write_compare_report(directory)
