@@ -8,33 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ohgw.analysis.frames import Curve, Rows, curves, load
+from ohgw.analysis.frames import Curve, Rows, curves
 from ohgw.analysis.results import jsonable
 from ohgw.analysis.statistics import quantile
 from ohgw.analysis.summary import compared_seeds
 from ohgw.analysis.time_to_target import targets as find_targets
 from ohgw.analysis.time_to_target import time_to_target
 from ohgw.core.errors import StorageError
-from ohgw.core.layout import RESULTS_NAME, Cell, StudyRecord
+from ohgw.core.layout import RESULTS_NAME, Cell
 from ohgw.core.records import Final
 
 
-def write_run_results(study: StudyRecord) -> list[dict[str, Any]]:
-    """Write OUT/RUN_ID/results.json for every arm of every complete cell; returns the comparison.
-
-    Times in epochs of work; a target that was missed has the time "inf". Raises `RecordError` for a
-    broken record and `StorageError` where a file cannot be written.
-    """
-    return [
-        one
-        for cell in study.cells
-        if cell.manifest is not None
-        for one in write_cell_results(study.path, cell, load(cell.path))
-    ]
-
-
 def write_cell_results(directory: Path, cell: Cell, rows: Rows) -> list[dict[str, Any]]:
-    """As `write_run_results`, of one complete cell of the study in `directory`, from its rows."""
+    """Write RUN_ID/results.json into `directory` for every arm of a complete cell, from its rows.
+
+    Returns the cell's part of the comparison. Times in epochs of work; a target that was missed
+    has the time "inf". Raises `StorageError` where a file cannot be written.
+    """
     comparison = []
     for result in _results(cell, rows):
         folder = directory / str(result["run_id"])

@@ -148,6 +148,11 @@ def read_plan(directory: Path) -> StudyPlan:
     return _validated(StudyPlan, content, path)
 
 
+def file_name(spec: str) -> str:
+    """A spec as part of a file's name: letters, digits, - and =, and _ for all else."""
+    return "".join(c if c.isalnum() or c in "-=" else "_" for c in spec)
+
+
 def to_yaml(plan: StudyPlan) -> str:
     """The text of `study.yaml`."""
     return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

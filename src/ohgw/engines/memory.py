@@ -8,6 +8,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 
+def quiet_profiler() -> None:
+    """Some builds of the profiler announce every start and stop on standard error: not these."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+
+
 def peak_bytes(device: torch.device, work: Callable[[], object]) -> int:
     """Most bytes that tensors held at once during `work`, beyond what they held before it.
 
@@ -21,8 +26,7 @@ def peak_bytes(device: torch.device, work: Callable[[], object]) -> int:
         work()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    # Some builds of the profiler announce every start and stop on standard error.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    quiet_profiler()
     gc.collect()  # what is freed during the work should have been allocated during it
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as seen:
         work()

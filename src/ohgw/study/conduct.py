@@ -34,12 +34,11 @@ from ohgw.core.layout import (
     to_yaml,
 )
 from ohgw.engines.search import Search
-from ohgw.study.plan import CALIBRATION_SEED, Task
+from ohgw.study.plan import CALIBRATION_SEED
 from ohgw.study.run import Watcher, run
-from ohgw.study.store import Store
+from ohgw.study.store import MACHINE, Store
 
 CALIBRATION = "calibration"  # stands among the arms of a cell's progress
-_MACHINE = {"threads"}  # of a plan; a resumed study takes over what it was started with
 _POLL = 0.2  # seconds
 
 
@@ -94,7 +93,6 @@ def conduct(
     jobs: int = 1,
     tell: Tell = lambda progress: None,
     stopping: Stopping = lambda: False,
-    load: Callable[[str, str], Task] = tasks.load,
 ) -> None:
     """Run every cell of `plan`, which `begin` has put into `directory`, that is not complete.
 
@@ -105,7 +103,7 @@ def conduct(
     open_cells = [cell for cell in plan.cells if not _complete(cell, directory)]
     jobs = min(jobs, len(open_cells))
     if jobs <= 1:
-        diverged = _run_cells(open_cells, directory, tell, stopping, load)
+        diverged = _run_cells(open_cells, directory, tell, stopping)
     else:
         diverged = _run_in_processes(directory, jobs, tell, stopping)
     held = [cell.id for cell in plan.cells if not _complete(cell, directory)]
@@ -130,7 +128,6 @@ def _run_cells(
     directory: Path,
     tell: Tell,
     stopping: Stopping,
-    load: Callable[[str, str], Task],
 ) -> list[str]:
     """Run what nobody else runs; returns the cells in which everything diverged."""
     diverged = []
@@ -143,7 +140,7 @@ def _run_cells(
         try:
             run(
                 cell.plan,
-                load(cell.plan.task, cell.plan.device),
+                tasks.load(cell.plan.task, cell.plan.device),
                 directory / CELLS / cell.id,
                 resume=True,
                 watcher=_watcher(cell.id, tell, stopping),
@@ -245,7 +242,7 @@ def _worker(directory: Path, parent_end: Any, stop: Any, parent: int) -> None:
     diverged: list[str] = []
     try:
         cells = read_plan(directory).cells
-        diverged = _run_cells(cells, directory, tell, stopping, tasks.load)
+        diverged = _run_cells(cells, directory, tell, stopping)
     except OHGWError as error:
         failure = error
     with suppress(BrokenPipeError):
@@ -269,7 +266,7 @@ def _difference(theirs: Any, ours: Any, place: str = "") -> tuple[str, Any, Any]
     """The first place at which two plans differ, with both values."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in [*theirs, *(k for k in ours if k not in theirs)]:
-            if key in _MACHINE:
+            if key in MACHINE:
                 continue
             inner = f"{place}.{key}" if place else str(key)
             found = _difference(theirs.get(key), ours.get(key), inner)

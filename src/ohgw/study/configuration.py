@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import ohgw.conf
 from ohgw import tasks
 from ohgw.core.errors import SettingError, UnknownNameError
-from ohgw.core.layout import CellPlan, StudyPlan, Sweep
+from ohgw.core.layout import CellPlan, StudyPlan, Sweep, file_name
 from ohgw.core.records import Arm, Plan
 from ohgw.core.spec import read_spec, spec_options
 from ohgw.engines.build import resolve_device
@@ -190,7 +190,7 @@ def _settings(
 
 def _cell(block_name: str, block: _Block, task_name: str, plan: Plan) -> CellPlan:
     identity = ".".join(
-        [block_name, _file_name(task_name), _file_name(plan.scheduler), f"w{plan.workers}"]
+        [block_name, file_name(task_name), file_name(plan.scheduler), f"w{plan.workers}"]
     )
     labels = [arm.label for arm in plan.arms]
     for label in block.run_ids:
@@ -201,7 +201,7 @@ def _cell(block_name: str, block: _Block, task_name: str, plan: Plan) -> CellPla
         block=block_name,
         plan=plan,
         run_ids={
-            label: block.run_ids.get(label, f"{identity}.{_file_name(label)}") for label in labels
+            label: block.run_ids.get(label, f"{identity}.{file_name(label)}") for label in labels
         },
         sweep=None if block.sweep is None else _sweep(block.sweep, task_name, plan),
     )
@@ -258,11 +258,6 @@ def _number(value: Any, what: str) -> float:
 def _first(*values: Any) -> Any:
     """The first that is stated."""
     return next(value for value in values if value is not None)
-
-
-def _file_name(spec: str) -> str:
-    """A spec as part of a folder's name: letters, digits, and - = _ for all else."""
-    return "".join(c if c.isalnum() or c in "-=" else "_" for c in spec)
 
 
 def _require_distinct(names: Iterable[str], problem: str) -> None:

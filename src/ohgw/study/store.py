@@ -31,7 +31,7 @@ from ohgw.core.records import (
 
 SNAPSHOT_NAME = "snapshot.pt"
 SNAPSHOT_SCHEMA = 2
-_MACHINE = {"threads"}  # fields of a plan that a resumed run takes over instead of comparing
+MACHINE = {"threads"}  # fields of a plan that a resumed run takes over instead of comparing
 
 
 class Store:
@@ -135,7 +135,7 @@ class Store:
         found = self.header().plan
         theirs, ours = found.model_dump(), expected.model_dump()
         for name in theirs:
-            if name not in _MACHINE and theirs[name] != ours[name]:
+            if name not in MACHINE and theirs[name] != ours[name]:
                 raise PlanMismatchError(
                     f"{self.directory} was written with {name}={theirs[name]!r}, this run has "
                     f"{ours[name]!r}. Resume with the settings it was started with, or choose "

@@ -1,14 +1,14 @@
 """A profiler's trace of what an arm does before its first rung, for Perfetto."""
 
-import os
 from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ohgw.core.layout import CELLS, CellPlan
+from ohgw.core.layout import CELLS, CellPlan, file_name
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.engines.build import make_engine
+from ohgw.engines.memory import quiet_profiler
 from ohgw.study.memory import start_search
 from ohgw.study.plan import Task
 
@@ -21,8 +21,7 @@ def trace_probes(cell: CellPlan, task: Task, directory: Path) -> list[Path]:
     """
     if not isinstance(task, DifferentiableTask):
         return []
-    # Some builds of the profiler announce every start and stop on standard error.
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    quiet_profiler()
     activities = [ProfilerActivity.CPU]
     if torch.device(task.device).type == "cuda":
         activities.append(ProfilerActivity.CUDA)
@@ -31,8 +30,7 @@ def trace_probes(cell: CellPlan, task: Task, directory: Path) -> list[Path]:
         engine = make_engine(cell.plan.engine, task)
         with profile(activities=activities, record_shapes=True) as seen:
             start_search(cell.plan, task, engine, arm)
-        name = "".join(c if c.isalnum() or c in "-=" else "_" for c in arm.label)
-        path = directory / CELLS / cell.id / f"probe-{name}.json.gz"
+        path = directory / CELLS / cell.id / f"probe-{file_name(arm.label)}.json.gz"
         seen.export_chrome_trace(str(path))
         written.append(path)
     return written
