@@ -157,11 +157,12 @@ def test_population_benchmark_fills_every_lane(module):
     task = load("breast-cancer")
     assert isinstance(task, DifferentiableTask)
     engine = module("population").filled(task, 5)
-    before = engine._rows.state.theta.clone()
+    (lanes,) = engine.variants.values()
+    before = lanes._rows.state.theta.clone()
     for _ in range(task.steps_per_epoch + 1):  # over the end of every lane's epoch
-        engine._step()
-    assert len(engine.lanes) == 5 and None not in engine.lanes
-    assert (engine._rows.state.theta != before).any(dim=1).all()
+        engine.step()
+    assert len(lanes.table) == 5 and None not in lanes.table
+    assert (lanes._rows.state.theta != before).any(dim=1).all()
 
 
 def test_probe_cost_benchmark(quick, capsys, monkeypatch):
