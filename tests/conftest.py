@@ -1,12 +1,14 @@
 import os
 
 import numpy as np
+import pandas as pd
 import pyarrow
 import pytest
 import torch
 from hypothesis import settings
 
 from ohgw.tasks import load
+from ohgw.tasks._tables import TABLES
 
 # Examples are timed by the suite as a whole: a busy machine is not a failure.
 settings.register_profile("ohgw", deadline=None)
@@ -21,11 +23,44 @@ def one_thread():
 
 # Tasks whose data do not come with the package, at a size for tests.
 TINY = {
+    "tabular": "tabular:width=8:examples=200:batch_size=8",
+    "ft-transformer": "ft-transformer:layers=2:width=4:heads=2:examples=200:batch_size=8",
+    "fashion-mnist": "fashion-mnist:width=2:examples=160:batch_size=8",
     "cifar10": "cifar10:depth=8:width=4:examples=160:batch_size=8",
+    "cifar100": "cifar100:depth=8:width=4:examples=160:batch_size=8",
     "wikitext": (
         "wikitext:layers=1:width=8:heads=2:context=16:vocabulary=280:examples=400:batch_size=4"
     ),
 }
+
+
+def images(path, rng, shape, splits):
+    """So many noisy images per class of a pattern for each; `shape` begins with the classes."""
+    classes, rows, columns, *channels = shape
+    pattern = rng.integers(20, 236, (classes, 2, 2, *channels))
+    pattern = pattern.repeat(rows // 2, 1).repeat(columns // 2, 2)
+    content = {}
+    for split, each in splits.items():
+        y = rng.permutation(np.repeat(np.arange(classes, dtype=np.uint8), each))
+        noise = rng.integers(-20, 20, (classes * each, *shape[1:]))
+        content |= {f"x_{split}": (pattern[y] + noise).astype(np.uint8), f"y_{split}": y}
+    np.savez(path, **content)
+
+
+def made_up_table(name, regression, rows=600):
+    """Numbers and categories, some missing, and a target that depends on both."""
+    rng = np.random.default_rng(len(name))
+    numbers = rng.normal(3, [1, 20, 300], (rows, 3))
+    colours = rng.choice(["red", "green", "blue"], rows)
+    target = numbers[:, 0] - numbers[:, 1] / 20 + 2 * (colours == "red")
+    if not regression:
+        target = np.where(target > np.median(target), "yes", "no")
+    numbers[rng.random((rows, 3)) < 0.05] = np.nan
+    frame = pd.DataFrame(numbers, columns=["small", "middle", "large"])
+    frame["colour"] = np.where(rng.random(rows) < 0.05, None, colours)
+    for column in (*TABLES[name].categorical, *TABLES[name].dropped):
+        frame[column] = rng.integers(0, 3, rows)
+    return frame.assign(target=target, split=np.resize([0, 1, 0, 2, 0], rows).astype(np.int8))
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +68,12 @@ def miniature(tmp_path_factory):
     """A directory with data made up in the formats of the real ones; `$OHGW_DATA` is set to it."""
     place = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
-    content = {}
-    patterns = rng.integers(20, 236, (10, 2, 2, 3)).repeat(16, 1).repeat(16, 2)
-    for split, each in (("train", 30), ("val", 12), ("test", 12)):
-        y = rng.permutation(np.repeat(np.arange(10, dtype=np.uint8), each))
-        noise = rng.integers(-20, 20, (10 * each, 32, 32, 3))
-        content |= {f"x_{split}": (patterns[y] + noise).astype(np.uint8), f"y_{split}": y}
-    np.savez(place / "cifar10_14k.npz", **content)
+    images(place / "cifar10_14k.npz", rng, (10, 32, 32, 3), {"train": 30, "val": 12, "test": 12})
+    # ten of the hundred classes: few images tell them apart
+    images(place / "cifar100_14k.npz", rng, (10, 32, 32, 3), {"train": 30, "val": 12, "test": 12})
+    images(place / "fashion_mnist.npz", rng, (10, 28, 28), {"train": 36, "test": 12})
+    for name, source in TABLES.items():
+        made_up_table(name, source.regression).to_parquet(place / source.file)
     words = ["".join(rng.choice(list("aeinorst"), rng.integers(1, 8))) for _ in range(200)]
     words += ["Ångström", "日本", ",", ".", "@-@"]
     files = {"wikitext2_raw_train_first1MB": 900, "wikitext_raw_test": 300}

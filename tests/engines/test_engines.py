@@ -207,7 +207,7 @@ class Exploding:
 
 def test_black_box_tasks_run_and_diverged_trials_are_never_promoted():
     task = Exploding()
-    assert default_engine(task) == "serial"
+    assert default_engine(task, 1000) == "serial"
     rows = search_rows(task, "serial", arms=[ARMS[0], ARMS[2]], seeds=(0,), budget=60.0)
     reports = [row for row in rows if isinstance(row, Report)]
     diverged = {row.trial for row in reports if row.score is None}

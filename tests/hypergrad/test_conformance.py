@@ -4,7 +4,7 @@ import pytest
 
 from ohgw.hypergrad import ESTIMATORS
 from ohgw.hypergrad.reverse import Reverse
-from ohgw.tasks import TASKS
+from ohgw.tasks import DIFFERENTIABLE
 from ohgw.testing.estimators import (
     CHECKS,
     SMALL_TASKS,
@@ -20,10 +20,15 @@ EXACT = sorted(ESTIMATORS.keys() - {"implicit"})
 
 # Gradients jump where a rectifier switches, and a lookahead contains gradients: differences of it
 # mean nothing unless there are few rectifiers.
-NARROW = {"cifar10": "cifar10:depth=8:width=1:examples=160:batch_size=2"}
+NARROW = {
+    "tabular": "tabular:width=2:examples=200:batch_size=4",
+    "fashion-mnist": "fashion-mnist:width=1:examples=160:batch_size=2",
+    "cifar10": "cifar10:depth=8:width=1:examples=160:batch_size=2",
+    "cifar100": "cifar100:depth=8:width=1:examples=120:batch_size=2",
+}
 
 
-@pytest.fixture(scope="module", params=TASKS)
+@pytest.fixture(scope="module", params=DIFFERENTIABLE)
 def shipped(request, load_small):
     return load_small(NARROW.get(request.param, request.param))
 

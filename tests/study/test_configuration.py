@@ -10,7 +10,7 @@ from ohgw.core.layout import StudyPlan, to_yaml
 from ohgw.study.configuration import compose_study, study_names
 
 CONF = Path(__file__).parent / "conf"
-PACKAGED = {"exp1", "exp2", "breadth", "ablations", "transfer", "scaling", "desk"}
+PACKAGED = {"exp1", "exp2", "breadth", "ablations", "transfer", "scaling", "desk", "method"}
 
 
 def by_id(plan):

@@ -16,13 +16,13 @@ def cell_of(*methods):
     return next(cell for cell in plan.cells if cell.block == "controls")
 
 
-def test_memory_is_that_of_training_where_nothing_is_probed_and_more_with_lookahead():
-    cell = cell_of("vanilla-plain", "ohgw", "multistep")
+def test_memory_is_that_of_training_where_nothing_is_probed_and_more_with_a_long_lookahead():
+    cell = cell_of("vanilla-plain", "ohgw", "'ohgw:steps=16/plain'")
     found = measure_memory(cell.plan, tasks.load(cell.plan.task))
     assert found.arms["vanilla/plain"] == found.step_bytes > 4 * 4 * 1000  # lanes, bytes, weights
-    assert (
-        found.arms["vanilla/plain"] < found.arms["ohgw/plain"] < found.arms["ohgw-multistep/plain"]
-    )
+    # A look one step ahead fits beside what trains, one of sixteen does not.
+    assert found.arms["ohgw/plain"] <= 1.1 * found.arms["vanilla/plain"]
+    assert found.arms["ohgw:steps=16/plain"] > 1.1 * found.arms["vanilla/plain"]
 
 
 def test_a_trace_holds_what_a_probe_does(tmp_path):

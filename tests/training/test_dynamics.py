@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from ohgw.core.space import Categorical, Float, Int, Space
-from ohgw.tasks import TASKS
+from ohgw.tasks import DIFFERENTIABLE
 from ohgw.testing.estimators import SMALL_TASKS, draw_probe, small_task, stack
 from ohgw.training.dynamics import decode, initial_state, population_step_, train_step
 
 
-@pytest.fixture(params=[*SMALL_TASKS, *TASKS], scope="module")
+@pytest.fixture(params=[*SMALL_TASKS, *DIFFERENTIABLE], scope="module")
 def task(request, load_small):
     if request.param in SMALL_TASKS:
         return small_task(request.param)

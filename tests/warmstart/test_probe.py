@@ -26,9 +26,11 @@ from ohgw.testing.estimators import small_task
 from ohgw.training.cost import count_flops
 from ohgw.training.dynamics import State, decode, initial_state, step_
 from ohgw.training.feed import Feed, initial_parameters
-from ohgw.warmstart import METHODS, make_method, probe
+from ohgw.warmstart import METHODS, differentiable_probe, make_method
+from ohgw.warmstart.black_box_probe import BlackBoxProbe
+from ohgw.warmstart.differentiable_probe import DifferentiableProbe
 from ohgw.warmstart.method import GradientRequest, RolloutRequest, Sweep
-from ohgw.warmstart.probe import BlackBoxProbe, DifferentiableProbe, converse
+from ohgw.warmstart.probe import converse
 
 
 @pytest.fixture(scope="module", params=["sgd", "adamw"])
@@ -52,6 +54,8 @@ def alone(differentiable, streams, request):
 
 class Echo:
     """Answers a request with itself, and notes what was asked together."""
+
+    at_once = 8
 
     def __init__(self):
         self.batches = []
@@ -135,8 +139,7 @@ def assert_same(one, two):
 
 @pytest.mark.parametrize("most", [1, 2, 256])
 def test_answers_do_not_depend_on_what_is_asked_beside_them(differentiable, monkeypatch, most):
-    monkeypatch.setattr(probe, "MAX_LANES", most)
-    monkeypatch.setattr(probe, "MAX_GRADIENT_LANES", most)
+    monkeypatch.setattr(differentiable, "lanes", most)
     asked = mixed(differentiable.task)
     together = differentiable.answer(asked)
     for (streams, request), result in zip(asked, together, strict=True):
@@ -149,7 +152,7 @@ def test_answers_do_not_depend_on_what_is_asked_beside_them(differentiable, monk
 )
 def test_chunks_are_as_large_as_allowed_and_no_larger(needs, most):
     lanes = {10 * index: need for index, need in enumerate(needs)}
-    chunks = probe._chunks(lanes, most)
+    chunks = differentiable_probe._chunks(lanes, most)
     assert [index for chunk in chunks for index in chunk] == list(lanes)
     sizes = [sum(lanes[index] for index in chunk) for chunk in chunks]
     assert all(size <= most or len(chunk) == 1 for size, chunk in zip(sizes, chunks, strict=True))

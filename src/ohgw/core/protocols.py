@@ -31,6 +31,12 @@ class Metric:
         """What a non-finite score is mapped to before a scheduler is told."""
         return float("inf") if self.mode == "min" else float("-inf")
 
+    def loss(self, score: float | None) -> float:
+        """The score with a sign that makes smaller better; infinite where there is none."""
+        if score is None:
+            return float("inf")
+        return score if self.mode == "min" else -score
+
     def better(self, a: float, b: float) -> bool:
         """True where score `a` is strictly better than `b`."""
         return a < b if self.mode == "min" else a > b
@@ -203,4 +209,30 @@ class DifferentiableTask(Protocol):
 
     def parameters(self, theta: "Tensor") -> "dict[str, Tensor]":
         """The parameters by name, for a checkpoint."""
+        ...
+
+
+@runtime_checkable
+class MixedTask(DifferentiableTask, Protocol):
+    """A differentiable task whose space has discrete hyperparameters: width, batch size ...
+
+    What they set has no derivative, and tensors may have another shape for each value, so every
+    combination of discrete values is a program of its own: a *variant*. The task's own functions
+    are those of its *reference*, the variant at `defaults`, whose training step is the unit of
+    work.
+    """
+
+    @property
+    def defaults(self) -> "Mapping[str, Any]":
+        """A value for each discrete hyperparameter."""
+        ...
+
+    def variant(self, values: "Mapping[str, Any]") -> DifferentiableTask:
+        """The program at `values`, one for each discrete hyperparameter.
+
+        The same object for equal values. Its space is this one without the discrete dimensions, so
+        that it is also the task in which they are frozen. It has this task's metric, resources,
+        device and dtype and shares the tensors of its data; the layout of its parameters, its
+        optimiser, mini-batches and noise are its own.
+        """
         ...

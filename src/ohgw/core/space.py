@@ -15,7 +15,7 @@ Three coordinate systems describe one configuration:
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
@@ -95,6 +95,12 @@ class Space(Mapping[str, Domain]):
     def discrete(self) -> tuple[str, ...]:
         """Names of the `Int` and `Categorical` hyperparameters, in order."""
         return tuple(name for name, domain in self.items() if not isinstance(domain, Float))
+
+    def only(self, names: Iterable[str]) -> "Space":
+        """The space of these hyperparameters, in this order; of none, a space with one point."""
+        chosen = Space.__new__(Space)
+        chosen._domains = {name: self._domains[name] for name in names}
+        return chosen
 
     def validate(self, configuration: Mapping[str, Any]) -> None:
         """Raise `SpaceError` where a key is unknown or missing or a value outside its domain."""

@@ -1,14 +1,18 @@
 """The engines by name, and the device they run on."""
 
+import math
 from collections.abc import Callable
 
 import torch
 
 from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
+from ohgw.core.space import Categorical, Domain, Int
 from ohgw.engines.engine import Engine
 from ohgw.engines.population import PopulationEngine
 from ohgw.engines.serial import BlackBoxTrainer, DifferentiableTrainer, SerialEngine
+
+LEAST_LANES = 2  # of a variant, on average, from which on fusing them pays
 
 
 def _population(task: DifferentiableTask | BlackBoxTask) -> Engine:
@@ -39,10 +43,24 @@ def make_engine(name: str, task: DifferentiableTask | BlackBoxTask) -> Engine:
     return ENGINES[name](task)
 
 
-def default_engine(task: DifferentiableTask | BlackBoxTask) -> str:
-    """'population' wherever it can run."""
-    fusible = isinstance(task, DifferentiableTask) and not task.space.discrete
-    return "population" if fusible else "serial"
+def default_engine(task: DifferentiableTask | BlackBoxTask, lanes: int) -> str:
+    """'population' wherever it can run and pays, for so many workers of all searches together.
+
+    Every variant is a program of its own, and one with fewer than two lanes is slower than its
+    configurations one by one (`benchmarks/population.py`).
+    """
+    if not isinstance(task, DifferentiableTask):
+        return "serial"
+    variants = math.prod(_count(task.space[name]) for name in task.space.discrete)
+    return "population" if variants == 1 or lanes >= LEAST_LANES * variants else "serial"
+
+
+def _count(domain: Domain) -> int:
+    """Values of a discrete domain."""
+    if isinstance(domain, Categorical):
+        return len(domain.choices)
+    assert isinstance(domain, Int)
+    return domain.high - domain.low + 1
 
 
 def resolve_device(name: str) -> tuple[str, str]:

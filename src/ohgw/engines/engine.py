@@ -19,8 +19,8 @@ class Engine(Protocol):
     """
 
     name: str
-    steps_per_unit: int  # training steps of one resource unit
-    step_flops: float | None
+    steps_per_unit: int  # training steps of one resource unit, of the task's reference
+    step_flops: float | None  # of one of them: the unit of work
 
     @property
     def probe(self) -> Probe: ...
@@ -43,6 +43,10 @@ class Engine(Protocol):
 
     def keep(self, search: int, trial: int) -> None:
         """Remember the trial's present state as its search's best."""
+        ...
+
+    def forget(self, search: int, trial: int) -> None:
+        """The trial will not be trained on: drop its state, unless it is its search's best."""
         ...
 
     def best(self, search: int) -> Any:
@@ -94,6 +98,9 @@ def drive(
                     best = search.incumbent
                     if best and (best.trial, best.resource) == (report.trial, report.resource):
                         engine.keep(search.index, report.trial)
+                    # No scheduler trains beyond its maximum, or promotes what failed.
+                    if report.score is None or report.resource == search.scheduler.max_resource:
+                        engine.forget(search.index, report.trial)
                     on_row(report)
             elif search.done:
                 delivered = True

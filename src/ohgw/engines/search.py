@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
 
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import Metric, Scheduler
 from ohgw.core.records import Arm, Final, Report
 from ohgw.core.trial import Configuration, Suggestion
@@ -33,13 +34,14 @@ class Job:
     steps: int  # training steps from start to resource
     begin: float  # virtual time
     probe_work: float  # beyond training; the method's price until its proposal says what it was
+    step_work: float = 1.0  # of one of its steps, in those of the reference
     done: int = 0  # of `steps`, for progress
     metrics: dict[str, float] | None = None  # validation metrics, once trained
     state: Any = field(default=None, repr=False)  # where a probe left off; None: not started there
 
     @property
     def work(self) -> float:
-        return self.probe_work + self.steps
+        return self.probe_work + self.steps * self.step_work
 
     @property
     def finish(self) -> float:
@@ -80,13 +82,12 @@ class Search:
         *,
         workers: int,
         budget: float,
-        steps_per_unit: int,
     ) -> None:
-        """`budget` in train-step equivalents; a resource unit has `steps_per_unit` of them."""
+        """`budget` in train-step equivalents."""
         self.index, self.arm = index, arm
         self.scheduler, self.method, self.recipe = scheduler, method, recipe
         self.sweep, self.metric = sweep, metric
-        self.workers, self.budget, self.steps_per_unit = workers, budget, steps_per_unit
+        self.workers, self.budget = workers, budget
         self.now = 0.0
         self.committed = 0.0  # work of all jobs launched
         self.jobs: dict[int, Job] = {}  # by worker
@@ -101,6 +102,11 @@ class Search:
     @property
     def seed(self) -> int:
         return self.sweep.streams.seed
+
+    @property
+    def steps_per_unit(self) -> int:
+        """Training steps of a resource unit of the reference."""
+        return self.sweep.steps_per_unit
 
     @property
     def done(self) -> bool:
@@ -136,31 +142,46 @@ class Search:
         if suggestion.is_new:
             x = suggestion.configuration
             self.trials[suggestion.trial] = TrialRecord(x, x, {})
+        sweep = self.sweep.at(self.trials[suggestion.trial].configuration)
         return Job(
             search=self.index,
             worker=worker,
             trial=suggestion.trial,
             start=suggestion.start,
             resource=suggestion.resource,
-            steps=(suggestion.resource - suggestion.start) * self.steps_per_unit,
+            steps=(suggestion.resource - suggestion.start) * sweep.steps_per_unit,
             begin=self.now,
-            probe_work=self.method.price(self.sweep) if suggestion.is_new else 0.0,
+            probe_work=self.method.price(sweep) if suggestion.is_new else 0.0,
+            step_work=sweep.step_work,
         )
 
     def propose(self, job: Job) -> Generator[Request, Any, Proposal]:
         """The method's conversation about a new trial."""
-        return self.method.propose(self.sweep, job.trial, self.trials[job.trial].proposed)
+        x = self.trials[job.trial].proposed
+        return self.method.propose(self.sweep.at(x), job.trial, x)
 
     def accept(self, job: Job, proposal: Proposal) -> None:
-        """Train x' instead of x, and charge what finding it cost."""
+        """Train x' instead of x, and charge what finding it cost.
+
+        Raises `SettingError` where x' is of another variant: its training was priced for that of x.
+        """
         record = self.trials[job.trial]
+        for name in self.sweep.held:
+            old, new = record.proposed[name], proposal.configuration[name]
+            if old != new:
+                raise SettingError(
+                    f"Method {self.arm.method!r} changed {name} from {old!r} to {new!r}, which "
+                    "has no derivative and is not its to change. A proposal keeps `Sweep.held`."
+                )
         record.diagnostics = proposal.diagnostics
         if proposal.configuration != record.proposed:
             record.configuration = proposal.configuration
             self.scheduler.amend(job.trial, proposal.configuration)
-        job.state = proposal.state
+        job.state, steps_done = proposal.state, proposal.steps_done
+        if steps_done >= job.steps:  # the probe went beyond the first rung, which would be missed
+            job.state, steps_done = None, 0
         # Steps that the probe took on the trained state are training, done early.
-        extra = proposal.work - proposal.steps_done
+        extra = proposal.work - steps_done * job.step_work
         self.committed += extra - job.probe_work
         self.probe_work += extra
         job.probe_work = extra
@@ -174,7 +195,9 @@ class Search:
         """Share of the budget that is spent, unfinished jobs included; 1 once nothing more fits."""
         if self.done:
             return 1.0
-        spent = self.finished_work + sum(job.probe_work + job.done for job in self.jobs.values())
+        spent = self.finished_work + sum(
+            job.probe_work + job.done * job.step_work for job in self.jobs.values()
+        )
         return min(spent / self.budget, 1.0)
 
     @property
@@ -204,6 +227,7 @@ class Search:
         score = value if isfinite(value) else None
         record = self.trials[job.trial]
         self.scheduler.tell(job.trial, job.resource, self.metric.worst if score is None else score)
+        self.method.observe(job.trial, record.configuration, job.resource, self.metric.loss(score))
         self.reports += 1
         if score is None:
             self.diverged += 1

@@ -8,11 +8,14 @@ import torch
 
 from ohgw.core.errors import SettingError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
+from ohgw.core.trial import Configuration
 from ohgw.engines.search import Job, Search
 from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, final_metrics, start
-from ohgw.training.dynamics import State, decode, step_
+from ohgw.training.dynamics import State, decode, natural, step_
 from ohgw.training.feed import Feed
-from ohgw.warmstart.probe import BlackBoxProbe, DifferentiableProbe, Probe
+from ohgw.warmstart.black_box_probe import BlackBoxProbe
+from ohgw.warmstart.differentiable_probe import DifferentiableProbe
+from ohgw.warmstart.probe import Probe
 
 
 class Trainer(Protocol):
@@ -31,29 +34,27 @@ class Trainer(Protocol):
         """
         ...
 
-    def test(self, best: Any) -> dict[str, float]: ...
+    def test(self, best: Any, configuration: Configuration) -> dict[str, float]: ...
 
 
 class DifferentiableTrainer:
     """One configuration at a time, an epoch in each turn; the streams of a population's lane."""
 
     def __init__(self, task: DifferentiableTask) -> None:
-        self.task = task
-        self.feed = Feed(task)
-        self.probe = DifferentiableProbe(task, self.feed)
+        self.probe = DifferentiableProbe(task, Feed(task))
         self.steps_per_unit = task.steps_per_epoch
         self.step_flops: float | None = self.probe.step_flops
 
     def train(
         self, job: Job, search: Search, paused: Paused | None
     ) -> tuple[Paused, dict[str, float] | None]:
-        task, feed, streams = self.task, self.feed, search.sweep.streams
+        configuration, streams = search.trials[job.trial].configuration, search.sweep.streams
+        variant = self.probe.of(configuration)
+        task, feed = variant.task, variant.feed
         if paused is None:
             paused = start(task, streams, job.trial, search.recipe, job.state)
             job.state = None
-        configuration = search.trials[job.trial].configuration
-        psi = torch.as_tensor(task.space.to_natural(configuration))
-        hp = decode(task.space, psi.to(task.device, task.dtype))
+        hp = decode(task.space, natural(task, [configuration])[0])
         state = State(
             paused.theta.clone(),
             tuple(slot.clone() for slot in paused.slots),
@@ -76,8 +77,8 @@ class DifferentiableTrainer:
             return after, None
         return after, evaluate(task, [after.scored], "val")[0]
 
-    def test(self, best: Paused) -> dict[str, float]:
-        return final_metrics(self.task, best.scored)
+    def test(self, best: Paused, configuration: Configuration) -> dict[str, float]:
+        return final_metrics(self.probe.of(configuration).task, best.scored)
 
 
 class BlackBoxTrainer:
@@ -106,7 +107,7 @@ class BlackBoxTrainer:
         job.done = job.steps
         return state, metrics
 
-    def test(self, best: Any) -> dict[str, float]:
+    def test(self, best: Any, configuration: Configuration) -> dict[str, float]:
         score = getattr(self.task, "test", None)
         return {} if score is None else dict(score(best))
 
@@ -126,6 +127,7 @@ class SerialEngine:
 
     def bind(self, searches: Sequence[Search]) -> None:
         self.searches = searches
+        self.probe.fit_beside(1)
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Nothing to set up: `advance` finds the jobs at their searches."""
@@ -144,12 +146,18 @@ class SerialEngine:
     def keep(self, search: int, trial: int) -> None:
         self.states.keep(search, trial)
 
+    def forget(self, search: int, trial: int) -> None:
+        self.states.forget(search, trial)
+
     def best(self, search: int) -> Any:
         return self.states.bests.get(search)
 
     def test(self, search: int) -> dict[str, float]:
-        best = self.best(search)
-        return {} if best is None else self.trainer.test(best)
+        best, incumbent = self.best(search), self.searches[search].incumbent
+        if best is None or incumbent is None:
+            return {}
+        configuration = self.searches[search].trials[incumbent.trial].configuration
+        return self.trainer.test(best, configuration)
 
     def release(self, search: int) -> None:
         self.states.release(search)

@@ -79,6 +79,9 @@ class StateStore:
     def keep(self, search: int, trial: int) -> None:
         self.bests[search] = self.paused[search, trial]
 
+    def forget(self, search: int, trial: int) -> None:
+        del self.paused[search, trial]
+
     def release(self, search: int) -> None:
         for key in [key for key in self.paused if key[0] == search]:
             del self.paused[key]

@@ -31,6 +31,13 @@ class _Enough(Exception):
     """The sample is long enough."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    start: float  # seconds until the first trials train: costs are counted, trials are probed
+    seconds: float  # of an epoch of work from then on
+    flops: float | None  # of an epoch of work
+
+
 def forecast(
     plan: StudyPlan, tell: Callable[[Forecast], None] = lambda found: None
 ) -> list[Forecast]:
@@ -39,7 +46,7 @@ def forecast(
     Cells that differ in seeds or arms alone share a sample. Raises what a run would raise for a
     setting that cannot work.
     """
-    pace: dict[tuple[str, str, int, str], tuple[float, float | None]] = {}
+    pace: dict[tuple[str, str, int, str], _Pace] = {}
     found = []
     for cell in plan.cells:
         searches = len(cell.plan.calibration_seeds) + len(cell.plan.seeds) * len(cell.plan.arms)
@@ -47,25 +54,32 @@ def forecast(
         key = (cell.plan.task, cell.plan.scheduler, cell.plan.workers, cell.plan.engine)
         if key not in pace:
             pace[key] = _sample(cell)
-        seconds, flops = pace[key]
-        forecasted = Forecast(
-            cell.id, searches, epochs, None if flops is None else flops * epochs, seconds * epochs
-        )
+        found_pace = pace[key]
+        flops = None if found_pace.flops is None else found_pace.flops * epochs
+        seconds = found_pace.start + found_pace.seconds * epochs
+        forecasted = Forecast(cell.id, searches, epochs, flops, seconds)
         tell(forecasted)
         found.append(forecasted)
     return found
 
 
-def _sample(cell: CellPlan) -> tuple[float, float | None]:
-    """Seconds and FLOPs of an epoch of work, in the company of the cell's other searches."""
+def _sample(cell: CellPlan) -> _Pace:
+    """What an epoch of work takes, in the company of the cell's other searches."""
     torch.set_num_threads(cell.plan.threads)
     task = tasks.load(cell.plan.task, device=cell.plan.device)
     engine = make_engine(cell.plan.engine, task)
     searches = make_searches(cell.plan, task, engine)
     began = time.perf_counter()
+    starts: list[tuple[float, float]] = []  # seconds and share at the first turn
+
+    def share() -> float:
+        return sum(search.progress for search in searches) / len(searches)
 
     def on_turn() -> None:
-        if time.perf_counter() - began > SAMPLE_SECONDS:
+        elapsed = time.perf_counter() - began
+        if not starts:
+            starts.append((elapsed, share()))
+        elif elapsed - starts[0][0] > SAMPLE_SECONDS:
             raise _Enough
 
     with tuned_process():
@@ -73,9 +87,9 @@ def _sample(cell: CellPlan) -> tuple[float, float | None]:
             drive(searches, engine, lambda row: None, on_turn)
         except _Enough:
             pass
-    elapsed = time.perf_counter() - began
-    share = sum(search.progress for search in searches) / len(searches)
+    start, before = starts[0]
+    elapsed = time.perf_counter() - began - start
     epochs = len(searches) * cell.plan.budget
     step = engine.step_flops
     flops = None if step is None else step * engine.steps_per_unit
-    return elapsed / max(share, 1e-6) / epochs, flops
+    return _Pace(start, elapsed / max(share() - before, 1e-6) / epochs, flops)

@@ -56,7 +56,7 @@ def start_search(plan: Plan, task: DifferentiableTask, engine: Engine, arm: Arm)
         "seeds": (MEMORY_SEED,),
         "calibration_seeds": (),
         "scheduler": "random",  # does not matter before the first report
-        "budget": float(2 * plan.workers * task.max_resource),  # so that every worker starts
+        "budget": 1e12,  # epochs: every worker starts, whatever its variant takes
     }
     searches = make_searches(plan.model_copy(update=alone), task, engine)
     turns = 0

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from ohgw.core.errors import SettingError, UnknownNameError
-from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
+from ohgw.core.protocols import BlackBoxTask, DifferentiableTask, Scheduler
 from ohgw.core.records import Arm, Plan
 from ohgw.core.streams import Streams
 from ohgw.engines.build import ENGINES
@@ -16,7 +16,7 @@ from ohgw.engines.search import Search
 from ohgw.schedulers import check_spec, make
 from ohgw.training.recipes import get_recipe
 from ohgw.warmstart import make_method
-from ohgw.warmstart.probe import make_sweep
+from ohgw.warmstart.sweep import make_sweep
 
 Task = DifferentiableTask | BlackBoxTask
 
@@ -93,12 +93,26 @@ def make_searches(plan: Plan, task: Task, engine: Engine) -> list[Search]:
                 f"{search.arm.label!r}: its first rung takes {task.min_resource} and its probe "
                 f"{price / engine.steps_per_unit:.2g}. Give more epochs."
             )
+    firsts = (_first_work(search, plan, task) for search in searches)
+    if all(work > search.budget for work, search in zip(firsts, searches, strict=True)):
+        work = _first_work(searches[0], plan, task)
+        raise SettingError(
+            f"A budget of {plan.budget!r} epochs does not hold the first trial that scheduler "
+            f"{plan.scheduler!r} asks for, which takes {work / engine.steps_per_unit:.3g}. Give "
+            "more epochs."
+        )
     return searches
 
 
-def _search(index: int, arm: Arm, seed: int, plan: Plan, task: Task, engine: Engine) -> Search:
-    streams = Streams(seed)
-    scheduler = make(
+def _first_work(search: Search, plan: Plan, task: Task) -> float:
+    """Work of the first job; asked of another scheduler, since an asked trial has to be trained."""
+    first = _scheduler(plan, task, search.sweep.streams).ask()
+    sweep = search.sweep.at(first.configuration)
+    return first.resource * sweep.steps_per_unit * sweep.step_work + search.method.price(sweep)
+
+
+def _scheduler(plan: Plan, task: Task, streams: Streams) -> Scheduler:
+    return make(
         plan.scheduler,
         task.space,
         streams.generator("configurations"),
@@ -106,16 +120,26 @@ def _search(index: int, arm: Arm, seed: int, plan: Plan, task: Task, engine: Eng
         min_resource=task.min_resource,
         max_resource=task.max_resource,
     )
-    expected_steps = scheduler.expected_resource * engine.steps_per_unit
+
+
+def _search(index: int, arm: Arm, seed: int, plan: Plan, task: Task, engine: Engine) -> Search:
+    streams = Streams(seed)
+    scheduler = _scheduler(plan, task, streams)
     return Search(
         index,
         arm,
         scheduler,
         make_method(arm.method),
         get_recipe(arm.recipe),
-        make_sweep(task, engine.probe, streams, scheduler.draw, expected_steps),
+        make_sweep(
+            task,
+            engine.probe,
+            streams,
+            scheduler.draw,
+            scheduler.expected_resource,
+            engine.steps_per_unit,
+        ),
         task.metric,
         workers=plan.workers,
         budget=plan.budget * engine.steps_per_unit,
-        steps_per_unit=engine.steps_per_unit,
     )

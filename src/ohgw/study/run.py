@@ -30,6 +30,7 @@ from ohgw.study.export import parquet_writer
 from ohgw.study.memory import measure_memory
 from ohgw.study.plan import Task, make_searches
 from ohgw.study.store import Store
+from ohgw.training.dynamics import variant_of
 
 BEST_NAME = "best.yaml"
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -237,7 +238,8 @@ def _write_best(
     }
     state: dict[str, Any] = {"configuration": final.configuration}
     if isinstance(best, Paused) and isinstance(task, DifferentiableTask):
-        state |= {"parameters": task.parameters(best.scored.cpu()), "steps": best.steps}
+        program = variant_of(task, final.configuration)
+        state |= {"parameters": program.parameters(best.scored.cpu()), "steps": best.steps}
     else:
         state |= {"state": best}
     text = yaml.safe_dump(content, sort_keys=False).encode()

@@ -30,7 +30,7 @@ from ohgw.core.records import (
 )
 
 SNAPSHOT_NAME = "snapshot.pt"
-SNAPSHOT_SCHEMA = 2
+SNAPSHOT_SCHEMA = 3
 MACHINE = {"threads"}  # fields of a plan that a resumed run takes over instead of comparing
 
 

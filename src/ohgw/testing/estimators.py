@@ -25,20 +25,18 @@ from ohgw.hypergrad.estimator import Estimator, hypergradient, lookahead
 from ohgw.training.dynamics import State, initial_state
 from ohgw.training.optimizers import SGD, AdamW, DifferentiableOptimizer
 
-FEATURES, HIDDEN = 5, 4
-SIZES = [FEATURES * HIDDEN, HIDDEN, HIDDEN, 1]
+FEATURES, HIDDEN, BATCH = 5, 4, 6
 
 
 class SmallTask:
-    """Two classes from five features by a tanh network of 29 parameters; data is random.
+    """Two classes from five features by a tanh network, of 29 parameters; data is random.
 
     One hyperparameter acts through multiplicative noise on the inputs, one through the targets,
     the others through the optimiser. Everything is smooth.
     """
 
     metric = Metric("loss", "min")
-    min_resource, max_resource, batch_size, steps_per_epoch = 1, 9, 6, 4
-    noise_size = batch_size * FEATURES
+    min_resource, max_resource = 1, 9
     device = torch.device("cpu")
 
     def __init__(
@@ -47,8 +45,14 @@ class SmallTask:
         optimizer: DifferentiableOptimizer,
         own: Mapping[str, Float],
         dtype: torch.dtype = torch.float64,
+        *,
+        hidden: int = HIDDEN,
+        batch_size: int = BATCH,
     ) -> None:
         self.name, self.optimizer, self.dtype = name, optimizer, dtype
+        self.hidden, self.batch_size = hidden, batch_size
+        self.noise_size = batch_size * FEATURES
+        self.sizes = _sizes(hidden)
         # not in the order of the optimiser's names, so that a mix-up shows
         self.space = Space(
             {
@@ -67,28 +71,39 @@ class SmallTask:
             blur = torch.randn(count, generator=generator, dtype=dtype)
             self.data[split] = (x, (x @ teacher + blur > 0).long())
 
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.data["train"][0]) // self.batch_size
+
     def init(self, generator: torch.Generator) -> Tensor:
-        return torch.randn(sum(SIZES), generator=generator, dtype=self.dtype) / 2
+        return torch.randn(sum(self.sizes), generator=generator, dtype=self.dtype) / 2
 
     def train_loss(
         self, theta: Tensor, batch: tuple[Tensor, ...], hp: Mapping[str, Tensor], noise: Tensor
     ) -> Tensor:
         x, y = batch
         x = x * (1 + hp["dropout"] * noise.reshape(x.shape))
-        return _cross_entropy(theta, x, (1 - hp["smoothing"]) * y + hp["smoothing"] / 2)
+        return self._cross_entropy(theta, x, (1 - hp["smoothing"]) * y + hp["smoothing"] / 2)
 
     def loss(self, theta: Tensor, batch: tuple[Tensor, ...]) -> Tensor:
         x, y = batch
-        return _cross_entropy(theta, x, y.to(x.dtype))
+        return self._cross_entropy(theta, x, y.to(x.dtype))
 
     def metrics(self, theta: Tensor, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         return {"loss": self.loss(theta, batch)}
 
+    def parameters(self, theta: Tensor) -> dict[str, Tensor]:
+        return dict(zip("wbvc", torch.split(theta, self.sizes), strict=True))
 
-def _cross_entropy(theta: Tensor, x: Tensor, target: Tensor) -> Tensor:
-    w, b, v, c = torch.split(theta, SIZES)
-    logit: Tensor = torch.tanh(x @ w.reshape(FEATURES, HIDDEN) + b) @ v + c
-    return (F.softplus(logit) - target * logit).mean()
+    def _cross_entropy(self, theta: Tensor, x: Tensor, target: Tensor) -> Tensor:
+        w, b, v, c = torch.split(theta, self.sizes)
+        logit: Tensor = torch.tanh(x @ w.reshape(FEATURES, self.hidden) + b) @ v + c
+        return (F.softplus(logit) - target * logit).mean()
+
+
+def _sizes(hidden: int) -> list[int]:
+    """Parameters of the weights and biases of both layers."""
+    return [FEATURES * hidden, hidden, hidden, 1]
 
 
 def _small_sgd(dtype: torch.dtype) -> SmallTask:
@@ -96,7 +111,7 @@ def _small_sgd(dtype: torch.dtype) -> SmallTask:
 
 
 def _small_adamw(dtype: torch.dtype) -> SmallTask:
-    mask = torch.cat([torch.full((n,), float(n > 4), dtype=dtype) for n in SIZES])
+    mask = torch.cat([torch.full((n,), float(n > 4), dtype=dtype) for n in _sizes(HIDDEN)])
     optimizer = AdamW(decay_mask=mask, warmup_steps=10.0)
     own = {"warmup_scale": Float(0.2, 10.0, log=True)}
     return SmallTask("small-adamw", optimizer, own, dtype)

@@ -1,14 +1,16 @@
 """One training step, as a pure function for estimators and in place for populations."""
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from ohgw.core.protocols import DifferentiableTask
+from ohgw.core.protocols import DifferentiableTask, MixedTask
 from ohgw.core.space import Float, Space
+from ohgw.core.trial import Configuration
 
 
 class State(NamedTuple):
@@ -37,6 +39,25 @@ def decode(space: Space, psi: Tensor) -> dict[str, Tensor]:
         logarithmic = isinstance(domain, Float) and domain.log
         values[name] = 10 ** psi[..., i] if logarithmic else psi[..., i]
     return values
+
+
+def variant_of(task: DifferentiableTask, configuration: Mapping[str, Any]) -> DifferentiableTask:
+    """The task's program at the configuration's discrete values; the task itself without any."""
+    discrete = task.space.discrete
+    if not discrete:
+        return task
+    assert isinstance(task, MixedTask)  # a probe, which every engine has, refuses others
+    return task.variant({name: configuration[name] for name in discrete})
+
+
+def natural(task: DifferentiableTask, configurations: Sequence[Configuration]) -> Tensor:
+    """Natural coordinates (P, d) of what the task's space has of each configuration.
+
+    A configuration of a mixed task also has discrete values; those made the variant that `task` is.
+    """
+    space = task.space
+    psi = [space.to_natural({name: values[name] for name in space}) for values in configurations]
+    return torch.as_tensor(np.stack(psi)).to(task.device, task.dtype)
 
 
 def train_step(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.streams import Streams
 
@@ -21,21 +22,34 @@ Integers = npt.NDArray[np.int64]
 
 
 class Feed:
-    """Batches of one task's training split. S is `task.steps_per_epoch`."""
+    """Batches of one task's training split. S is `task.steps_per_epoch`.
 
-    def __init__(self, task: DifferentiableTask) -> None:
+    `table` is what noise is read from, (n,); a table of the task's own without it. Variants of one
+    task share one.
+    """
+
+    def __init__(self, task: DifferentiableTask, table: Tensor | None = None) -> None:
         self.task = task
-        size = NOISE_TABLE + task.noise_size
-        table = torch.randn(size, generator=torch.Generator().manual_seed(0))
-        windows = table.to(task.device, task.dtype).unfold(0, max(task.noise_size, 1), 1)
-        self._windows = windows  # (NOISE_TABLE + 1, noise_size), a view of the table
+        if table is None:
+            size = NOISE_TABLE + task.noise_size
+            table = torch.randn(size, generator=torch.Generator().manual_seed(0))
+            table = table.to(task.device, task.dtype)
+        if len(table) <= task.noise_size:
+            raise SettingError(
+                f"A step of task {task.name!r} reads {task.noise_size} numbers of noise, the table "
+                f"that its variants share has {len(table)}. Make the mini-batch smaller."
+            )
+        self.table = table
+        # A window may begin wherever it fits: for a table of the task's own, NOISE_TABLE places.
+        self._places = len(table) - task.noise_size
+        self._windows = table.unfold(0, max(task.noise_size, 1), 1)  # (places, noise_size), views
         self._examples = len(task.data["train"][0])
 
     def epoch(self, streams: Streams, trial: int, epoch: int) -> tuple[Integers, Integers]:
         """Example indices (S, B) and noise offsets (S,) of one epoch of one trial."""
         steps, batch = self.task.steps_per_epoch, self.task.batch_size
         order = streams.generator("batches", trial, epoch).permutation(self._examples)
-        offsets = streams.generator("noise", trial, epoch).integers(NOISE_TABLE, size=steps)
+        offsets = streams.generator("noise", trial, epoch).integers(self._places, size=steps)
         return order[: steps * batch].reshape(steps, batch), offsets
 
     def probe(self, streams: Streams, steps: int, *key: int) -> tuple[Integers, Integers, Integers]:
@@ -43,7 +57,7 @@ class Feed:
         rng = streams.generator("probe", *key)
         batch = self.task.batch_size
         order = rng.choice(self._examples, (steps, batch), replace=steps * batch > self._examples)
-        offsets = rng.integers(NOISE_TABLE, size=steps)
+        offsets = rng.integers(self._places, size=steps)
         validation = rng.choice(len(self.task.data["val"][0]), batch, replace=False)
         return order, offsets, validation
 

@@ -42,6 +42,7 @@ class GradientResult:
 class RolloutRequest:
     """Train each configuration for `steps` mini-batches from one shared initialisation.
 
+    All have the same values of `Sweep.held`: other variants have other parameters to start from.
     `initialisation` numbers the sweep's shared initialisations, so that a bad one can be redrawn.
     """
 
@@ -68,9 +69,10 @@ Result = GradientResult | RolloutResult
 class Proposal:
     """The configuration to train (x'), what the probe cost and what it saw.
 
+    The values of `Sweep.held` are those that were proposed.
     `state` is where training goes on; None means the trial's own initialisation. `work` is all
-    work done for this proposal, in training steps. `steps_done` of it are already contained in
-    `state`: they are training, the rest is the probe's overhead.
+    work done for this proposal, in training steps of the reference. `steps_done` training steps
+    are already contained in `state`: they are training, the rest is the probe's overhead.
     """
 
     configuration: Configuration
@@ -82,7 +84,11 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a method may know and use of the search it serves."""
+    """What a method may know and use of the search it serves.
+
+    Where the task has variants, everything is said of one: that of the trial a method is asked
+    about, whose discrete values `draw` gives too; of the reference in `prepare`.
+    """
 
     space: Space
     streams: Streams
@@ -94,6 +100,14 @@ class Sweep:
     visible: Callable[[str, int], frozenset[str]]  # (estimator, steps) -> hyperparameters seen
     gradient_work: Callable[[str, int], float]  # (estimator, steps) -> work of one request
     rollout_work: Callable[[int, int], float]  # (configurations, steps) -> work of one request
+    steps_per_unit: int = 1  # training steps of a resource unit
+    step_work: float = 1.0  # of a training step, in those of the reference
+    held: tuple[str, ...] = ()  # hyperparameters that make the variant: x' has those of x
+    variant: "Callable[[Configuration], Sweep] | None" = None
+
+    def at(self, configuration: Configuration) -> "Sweep":
+        """The same search as a trial of this configuration sees it."""
+        return self if self.variant is None else self.variant(configuration)
 
 
 class Method:
@@ -123,6 +137,14 @@ class Method:
         """Return the configuration to train instead of `configuration`."""
         return Proposal(configuration)
         yield
+
+    def observe(
+        self, trial: int, configuration: Configuration, resource: float, loss: float
+    ) -> None:
+        """A trial was scored after `resource` units; the loss is infinite where it diverged.
+
+        Smaller is better: a score to be maximised comes with its sign turned.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -99,13 +99,15 @@ class Move(Method):
                 )
 
     def price(self, sweep: Sweep) -> float:
-        return sweep.gradient_work(self.estimator, self.steps) if sweep.gradients else 0.0
+        if self._stands_aside(sweep):
+            return 0.0
+        return sweep.gradient_work(self.estimator, self.steps)
 
     def propose(
         self, sweep: Sweep, trial: int, configuration: Configuration
     ) -> Generator[Request, Any, Proposal]:
-        if not sweep.gradients:
-            return Proposal(configuration, diagnostics={"stood_aside": "task has no probe"})
+        if reason := self._stands_aside(sweep):
+            return Proposal(configuration, diagnostics={"stood_aside": reason})
         moving = self._moving(sweep)
         result: GradientResult = yield GradientRequest(
             trial, configuration, self.steps, self.estimator
@@ -134,6 +136,12 @@ class Move(Method):
                 "estimator": result.estimator,
             },
         )
+
+    def _stands_aside(self, sweep: Sweep) -> str:
+        """Why there is nothing to move, or an empty string."""
+        if not sweep.gradients:
+            return "task has no probe"
+        return "" if sweep.space.continuous else "no hyperparameter is continuous"
 
     def _moving(self, sweep: Sweep) -> frozenset[str]:
         """Hyperparameters that move: those asked for, or all that the estimator can see."""

@@ -13,6 +13,10 @@ It stands aside, and says so, where a probe is known to mislead or cost too much
 cost more than `max_share` of the work that an admitted trial is expected to take, and where its
 steps lie within the learning rate's warm-up, in which a short run rewards learning rates far
 above the best ones (short-horizon bias: Wu et al. 2018).
+
+Candidates have the discrete values of the trial that they stand in for, wherever another value is
+another program: its loss after as many mini-batches, from other parameters, would not compare. The
+guard then asks about the reference, and each proposal's own candidates answer for their variant.
 """
 
 from collections.abc import Generator
@@ -77,9 +81,7 @@ class Screen(Method):
                 configurations, self.steps, self.initialisation
             )
             self.redraw_work += result.work
-            with np.errstate(invalid="ignore"):
-                improved = int((result.after < result.before).sum())
-            if 2 * improved >= self.candidates:
+            if self._trusted(result):
                 return
 
     def propose(
@@ -96,23 +98,39 @@ class Screen(Method):
         losses = np.where(np.isfinite(result.after), result.after, np.inf)
         best = int(losses.argmin())
         state = result.states[best] if np.isfinite(losses[best]) else None
+        diagnostics = {
+            "kept": best,
+            "losses": [float(x) if np.isfinite(x) else None for x in result.after],
+            "untrained_loss": result.before,
+            "initialisation": self.initialisation,
+        }
+        if sweep.held and self.guard and not self._trusted(result):
+            reason = "fewer than half of the candidates improve on the untrained loss"
+            return Proposal(
+                configuration,
+                work=charge + result.work,
+                diagnostics=diagnostics | {"kept": 0, "stood_aside": reason},
+            )
         return Proposal(
             candidates[best],
             work=charge + result.work,
-            diagnostics={
-                "kept": best,
-                "losses": [float(x) if np.isfinite(x) else None for x in result.after],
-                "untrained_loss": result.before,
-                "initialisation": self.initialisation,
-            },
+            diagnostics=diagnostics,
             state=state,
             steps_done=self.steps if state is not None else 0,
         )
+
+    def _trusted(self, result: RolloutResult) -> bool:
+        """Whether enough of the candidates improve on the untrained loss."""
+        with np.errstate(invalid="ignore"):
+            improved = int((result.after < result.before).sum())
+        return 2 * improved >= self.candidates
 
     def _stands_aside(self, sweep: Sweep) -> str:
         """Why screening would not help here, or an empty string."""
         if not sweep.rollouts:
             return "task has no probe"
+        if len(sweep.held) == sweep.space.d:
+            return "no hyperparameter is continuous"
         if sweep.warmup_steps > self.steps:
             return (
                 f"{self.steps} probe steps lie within the learning rate's warm-up "
@@ -120,7 +138,7 @@ class Screen(Method):
             )
         # The winner trains on from its probe; what the others took is lost.
         lost = sweep.rollout_work(self.candidates, self.steps) * (1 - 1 / self.candidates)
-        share = lost / sweep.expected_steps
+        share = lost / (sweep.expected_steps * sweep.step_work)
         if share > self.max_share:
             return f"a probe would cost {share:.1%} of a trial, more than {self.max_share:.1%}"
         return ""
