@@ -21,7 +21,8 @@ from ohgw.engines.search import Job, Search
 from ohgw.schedulers import make
 from ohgw.training.recipes import get_recipe
 from ohgw.warmstart import make_method
-from ohgw.warmstart.probe import BlackBoxProbe, make_sweep
+from ohgw.warmstart.black_box_probe import BlackBoxProbe
+from ohgw.warmstart.sweep import make_sweep
 
 DATA = Path(__file__).parent / "data"
 RECORDED = ("digits", "breast-cancer")
@@ -96,6 +97,9 @@ class InstantEngine:
     def keep(self, search: int, trial: int) -> None:
         """A row stays where it is."""
 
+    def forget(self, search: int, trial: int) -> None:
+        """A row takes no room."""
+
     def best(self, search: int) -> Any:
         best = self._searches[search].incumbent
         return None if best is None else self._states[search, best.trial]
@@ -157,11 +161,10 @@ def make_search(
         made,
         make_method("vanilla"),
         get_recipe("plain"),
-        make_sweep(task, BlackBoxProbe(task), streams, made.draw, made.expected_resource * TICKS),
+        make_sweep(task, BlackBoxProbe(task), streams, made.draw, made.expected_resource, TICKS),
         task.metric,
         workers=workers,
         budget=budget * TICKS,
-        steps_per_unit=TICKS,
         spread=spread,
     )
 

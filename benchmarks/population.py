@@ -4,9 +4,13 @@
 
 One side is the engine's own step with P lanes filled by a real search: feed, averaging and
 bookkeeping included. The other trains one configuration as users write it (`_reference.py`), with
-the same mini-batch size, augmentation and regularisation. Both run in this process on one thread,
-in turns, so that what else the machine does hits both; the speed-up is the median over rounds of
-the ratio of a round's two times, its range the smallest and the largest.
+the same mini-batch size, augmentation and regularisation. Lanes of a mixed task
+(`breast-cancer:space=mixed`) are in as many programs as its drawn configurations have variants;
+there, the other side is the serial engine's step on each lane in turn.
+
+Both run in this process on one thread, in turns, so that what else the machine does hits both; the
+speed-up is the median over rounds of the ratio of a round's two times, its range the smallest and
+the largest.
 
 Seconds are CPU seconds: a process that waits for a busy core does not look slow.
 """
@@ -14,6 +18,7 @@ Seconds are CPU seconds: a process that waits for a busy core does not look slow
 import argparse
 import ctypes
 import gc
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +39,7 @@ from ohgw.engines.population import PopulationEngine
 from ohgw.engines.process import tuned_process
 from ohgw.study.plan import make_plan, make_searches
 from ohgw.tasks._common import ClassificationTask
+from ohgw.training.dynamics import decode, initial_state, natural, step_
 from ohgw.training.feed import initial_parameters
 
 LANES = (1, 16, 64, 256)
@@ -47,6 +53,7 @@ class Result:
 
     task: str
     lanes: int
+    variants: int  # that the lanes are of
     parameters: int
     seconds_per_step: float
     reference_seconds_per_step: float
@@ -63,14 +70,19 @@ def measure(name: str, lanes: int) -> Result:
     with PeakMemory() as memory:
         engine = filled(task, lanes)
         for _ in range(3):
-            engine._step()
-    reference = one_at_a_time(task)
-    per_step, per_reference = in_turns(engine._step, lambda: next(reference), ROUNDS, SLICE)
+            engine.step()
+    if task.space.discrete:
+        reference, each = lane_by_lane(engine), lanes
+    else:
+        reference, each = one_at_a_time(task), 1
+    per_step, per_reference = in_turns(engine.step, lambda: next(reference), ROUNDS, SLICE)
     per_step = [seconds / lanes for seconds in per_step]
+    per_reference = [seconds / each for seconds in per_reference]
     ratios = [b / a for a, b in zip(per_step, per_reference, strict=True)]
     return Result(
         task=name,
         lanes=lanes,
+        variants=len(engine.variants),
         parameters=len(initial_parameters(task, 0)),
         seconds_per_step=median(per_step),
         reference_seconds_per_step=median(per_reference),
@@ -90,7 +102,7 @@ def filled(task: DifferentiableTask, lanes: int) -> PopulationEngine:
         arms=[Arm(method="vanilla", recipe="averaged")],
         seeds=[0],
         scheduler="random",
-        budget=float(lanes * task.max_resource),
+        budget=1e12,
         workers=lanes,
         engine="population",
         device="cpu",
@@ -100,11 +112,12 @@ def filled(task: DifferentiableTask, lanes: int) -> PopulationEngine:
     engine.bind([search])
     engine.add(search.launch())
     # Lanes of a search are at different places in their epochs: every step loads some of them.
-    for row, lane in enumerate(engine.lanes):
-        assert lane is not None
-        lane.t += row * task.steps_per_epoch // lanes
-        lane.until = sys.maxsize
-        engine._feed_row(row)
+    for group in engine.variants.values():
+        for row, lane in enumerate(group.table):
+            assert lane is not None
+            lane.t += row * group.task.steps_per_epoch // len(group.table)
+            lane.until = sys.maxsize
+            group.feed_row(row)
     return engine
 
 
@@ -112,6 +125,26 @@ def one_at_a_time(task: ClassificationTask) -> Iterator[None]:
     """One training step for each `next`, at the centre of the space."""
     configuration = task.space.from_unit([0.5] * task.space.d)
     return Reference(task, configuration, initial_parameters(task, 0)).epochs()
+
+
+def lane_by_lane(engine: PopulationEngine) -> Iterator[None]:
+    """A training step of every lane's configuration, one after the other, for each `next`."""
+    alone = []
+    for group in engine.variants.values():
+        for lane in group.table:
+            assert lane is not None
+            task, streams = group.task, lane.search.sweep.streams
+            configuration = lane.search.trials[lane.job.trial].configuration
+            theta = initial_parameters(task, streams.integer("initialisation", lane.job.trial))
+            hp = decode(task.space, natural(task, [configuration])[0])
+            order, offsets = map(torch.as_tensor, group.feed.epoch(streams, lane.job.trial, 0))
+            alone.append((group, initial_state(task, theta), hp, order, offsets))
+    for count in itertools.count():
+        for group, state, hp, order, offsets in alone:
+            row = count % len(order)
+            noise = group.feed.noise(offsets[row : row + 1])[0]
+            step_(group.task, state, group.feed.batch(order[row]), hp, noise)
+        yield
 
 
 def in_turns(
@@ -175,7 +208,7 @@ def show(results: Sequence[Result], console: Console) -> None:
     for result in results:
         table.add_row(
             result.task,
-            str(result.lanes),
+            f"{result.lanes} in {result.variants}" if result.variants > 1 else str(result.lanes),
             f"{1e6 * result.seconds_per_step:.0f}",
             f"{1e6 * result.reference_seconds_per_step:.0f}",
             f"{result.speedup:.1f}x",
@@ -188,7 +221,7 @@ def show(results: Sequence[Result], console: Console) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What the population engine saves.")
     bundled = [name for name, task in tasks.TASKS.items() if task.bundled]
-    parser.add_argument("--task", choices=bundled, help="one task instead of all")
+    parser.add_argument("--task", help="one task instead of all; options after colons")
     parser.add_argument("--lanes", type=int, nargs="+", default=LANES, metavar="P")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(argv)

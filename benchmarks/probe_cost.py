@@ -118,7 +118,7 @@ def cost(
     probes: int,
 ) -> Cost:
     asked = [(Streams(0), request) for request in requests]
-    spent, unit = in_turns(lambda: engine.probe.answer(asked), engine._step, ROUNDS, SLICE)
+    spent, unit = in_turns(lambda: engine.probe.answer(asked), engine.step, ROUNDS, SLICE)
     ratios = [(a / probes) / (b / LANES) for a, b in zip(spent, unit, strict=True)]
     return Cost(name, steps, flops, median(ratios), min(ratios), max(ratios))
 

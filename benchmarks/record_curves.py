@@ -26,7 +26,7 @@ from ohgw.schedulers import RandomSearch
 from ohgw.schedulers._legs import Legs
 from ohgw.training.recipes import get_recipe
 from ohgw.warmstart import make_method
-from ohgw.warmstart.probe import make_sweep
+from ohgw.warmstart.sweep import make_sweep
 
 DATA = Path(__file__).parent / "data"
 LANES = 128
@@ -63,11 +63,17 @@ def record(name: str, trials: int, recipe: str) -> None:
         scheduler,
         make_method("vanilla"),
         get_recipe(recipe),
-        make_sweep(task, engine.probe, streams, scheduler.draw, task.max_resource),
+        make_sweep(
+            task,
+            engine.probe,
+            streams,
+            scheduler.draw,
+            task.max_resource,
+            engine.steps_per_unit,
+        ),
         task.metric,
         workers=LANES,
         budget=float(trials * task.max_resource * engine.steps_per_unit),
-        steps_per_unit=engine.steps_per_unit,
     )
     loss = np.full((trials, task.max_resource // unit), np.nan)
     points = np.full((trials, task.space.d), np.nan)

@@ -5,15 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ohgw import tasks
-from ohgw.analysis.report import write_compare_report, write_tune_report
-from ohgw.analysis.results import Summary
 from ohgw.core.errors import SettingError
+from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm
 from ohgw.core.space import Space
 from ohgw.core.streams import Streams
@@ -25,11 +24,17 @@ from ohgw.tasks.module import ModuleTask, Tensors
 from ohgw.training.feed import Feed
 from ohgw.training.recipes import DEFAULT_RECIPE, RECIPES
 from ohgw.warmstart import DEFAULT_METHOD, make_method
-from ohgw.warmstart.probe import DifferentiableProbe, converse, make_sweep
+from ohgw.warmstart.differentiable_probe import DifferentiableProbe
+from ohgw.warmstart.probe import converse
+from ohgw.warmstart.sweep import make_sweep
+
+if TYPE_CHECKING:
+    from ohgw.analysis.results import Summary
 
 DEFAULT_SEEDS = 12
 DEFAULT_CALIBRATION = 12
 DEFAULT_WORKERS = 4
+SMALL_MODEL = 100_000  # parameters below which one thread trains a population
 DEFAULT_METHODS = ("vanilla", "ohgw", "random", DEFAULT_METHOD)
 
 
@@ -95,11 +100,14 @@ def tune(
         scheduler=scheduler,
         budget=default_budget(task) if budget is None else budget,
         workers=workers,
-        engine=engine or default_engine(task),
+        engine=engine or default_engine(task, workers),
         device=device,
-        threads=torch.get_num_threads(),
+        threads=default_threads(task),
     )
     (final,) = run(plan, task, directory, resume=resume, watcher=watcher)
+    # Statistics and figures take as long to load as torch: not while somebody waits for a search.
+    from ohgw.analysis.report import write_tune_report
+
     write_tune_report(directory, command=command)
     assert final.score is not None  # `run` raises where no trial had a finite score
     steps_per_epoch = getattr(task, "steps_per_epoch", 1)
@@ -132,7 +140,7 @@ def compare(
     resume: bool = False,
     watcher: Watcher | None = None,
     command: str | None = None,
-) -> tuple[Summary, Path]:
+) -> "tuple[Summary, Path]":
     """Compare methods on paired seeds; returns the summary and the directory with the report.
 
     Vanilla, the reference, is always among the methods. Every method runs under the default recipe;
@@ -146,19 +154,24 @@ def compare(
     directory = Path(out) if out is not None else _fresh_directory(f"compare-{task.name}")
     if seeds < 1:
         raise SettingError(f"seeds={seeds!r} must be at least 1.")
+    arms = _arms(methods, recipes)
+    calibration = DEFAULT_CALIBRATION if calibration is None else calibration
+    lanes = workers * (calibration + seeds * len(arms))
     plan = make_plan(
         task,
-        arms=_arms(methods, recipes),
+        arms=arms,
         seeds=range(seed, seed + seeds),
         scheduler=scheduler,
         budget=default_budget(task) if budget is None else budget,
         workers=workers,
-        engine=engine or default_engine(task),
+        engine=engine or default_engine(task, lanes),
         device=device,
-        threads=torch.get_num_threads(),
-        calibration=DEFAULT_CALIBRATION if calibration is None else calibration,
+        threads=default_threads(task),
+        calibration=calibration,
     )
     run(plan, task, directory, resume=resume, watcher=watcher)
+    from ohgw.analysis.report import write_compare_report
+
     return write_compare_report(directory, command=command), directory
 
 
@@ -169,7 +182,7 @@ def warm_start(
     configuration: Configuration,
     space: Space,
     *,
-    method: str = DEFAULT_METHOD,
+    method: str = "screen",
     optimizer: str = "sgd",
     validation: Tensors | None = None,
     batch_size: int = 32,
@@ -204,7 +217,7 @@ def warm_start(
     )
     probe = DifferentiableProbe(task, Feed(task))
     streams = Streams(seed)
-    sweep = make_sweep(task, probe, streams, space.sample, expected_steps)
+    sweep = make_sweep(task, probe, streams, space.sample, expected_steps, steps_per_unit=1)
     chosen = make_method(method)
     chosen.check(sweep)
     (proposal,) = converse(probe, [(streams, chosen.propose(sweep, 0, configuration))])
@@ -216,6 +229,18 @@ def warm_start(
 def default_budget(task: Task) -> float:
     """Epochs: enough for a trial to reach the top rung with others beside it."""
     return 3.0 * task.max_resource
+
+
+def default_threads(task: Task) -> int:
+    """One for small models, whose operations are over before a second thread has woken up.
+
+    On two idle cores a second thread saves a fused population of them a quarter of its time; where
+    anything else runs, it more than doubles it (docs/log.md). `OMP_NUM_THREADS` is respected.
+    """
+    small = isinstance(task, DifferentiableTask) and (
+        len(task.init(torch.Generator().manual_seed(0))) < SMALL_MODEL
+    )
+    return 1 if small else torch.get_num_threads()
 
 
 def _load(task: str | Task, device: str) -> tuple[Task, str]:

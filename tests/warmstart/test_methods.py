@@ -4,9 +4,9 @@ import pytest
 
 from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.warmstart import DEFAULT_METHOD, METHODS, make_method
+from ohgw.warmstart.guided import Guided
 from ohgw.warmstart.method import Method
 from ohgw.warmstart.moves import Move
-from ohgw.warmstart.screen import Screen
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -17,7 +17,7 @@ def test_each_is_made_by_its_name_and_afresh(name):
 
 
 def test_default_is_in_the_table():
-    assert isinstance(make_method(DEFAULT_METHOD), Screen)
+    assert isinstance(make_method(DEFAULT_METHOD), Guided)
 
 
 def test_the_literal_method_is_the_paper_s():

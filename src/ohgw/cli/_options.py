@@ -18,7 +18,7 @@ Budget = Annotated[
 Workers = Annotated[int, typer.Option(help="Virtual workers of each search.")]
 Engine = Annotated[
     str | None,
-    typer.Option(help="population or serial.", show_default="population where it can run"),
+    typer.Option(help="population or serial.", show_default="population where it pays"),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Seed = Annotated[int, typer.Option(help="The seed, or the first of several.")]

@@ -19,7 +19,7 @@ def command(
     task: options.Task,
     scheduler: options.Scheduler = "asha",
     method: Annotated[
-        str, typer.Option(help="vanilla, screen, ohgw, random, null ...; options after colons.")
+        str, typer.Option(help="vanilla, guided, screen, ohgw, random ...; options after colons.")
     ] = DEFAULT_METHOD,
     recipe: Annotated[str, typer.Option(help="plain or averaged.")] = DEFAULT_RECIPE,
     budget: options.Budget = None,

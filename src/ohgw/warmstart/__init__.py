@@ -8,14 +8,16 @@ from collections.abc import Callable
 from functools import partial
 
 from ohgw.core.spec import read_spec
+from ohgw.warmstart.guided import Guided
 from ohgw.warmstart.method import Method
 from ohgw.warmstart.moves import Move
 from ohgw.warmstart.screen import Screen
 
-DEFAULT_METHOD = "screen"
+DEFAULT_METHOD = "guided"
 
 METHODS: dict[str, Callable[..., Method]] = {
     "vanilla": Method,
+    "guided": Guided,
     "screen": Screen,
     "ohgw": partial(Move, "ohgw"),
     "random": partial(Move, "random", direction="random"),

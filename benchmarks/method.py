@@ -1,0 +1,108 @@
+"""What a finished study says of the default method, tuple by tuple, as one table and JSON.
+
+    ohgw study method --results-dir DIR --jobs 2
+    python benchmarks/method.py DIR --json docs/results/method.json
+
+The study trains all seeds and arms of a cell as one fused population on fresh seeds. A tuple is a
+task under a scheduler; it is judged against plain vanilla and against vanilla under the same
+recipe, at the primary target, with the specification's criteria. Peak memory stands beside them:
+what a recipe keeps is not the method's, and beside four lanes of a tiny model it shows.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+MEMORY = "extra memory"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", type=Path, help="directory of a study whose report was written")
+    parser.add_argument("--arm", default="guided/averaged")
+    parser.add_argument("--json", type=Path, help="write the tuples here")
+    arguments = parser.parse_args()
+    path = arguments.study / "report" / "summary.json"
+    if not path.exists():
+        parser.error(f"{path} is not there; ohgw report {arguments.study} writes it")
+    tuples = read(json.loads(path.read_text()), arguments.arm)
+    if not tuples:
+        parser.error(f"{path} has no arm {arguments.arm}")
+    Console().print(table(tuples))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(document(tuples), indent=2) + "\n")
+
+
+def read(summary: dict[str, Any], arm: str) -> list[dict[str, Any]]:
+    """One entry for each tuple and reference of an arm, run or not."""
+    found = []
+    for one in summary["tuples"]:
+        if one["arm"] != arm:
+            continue
+        criteria = {c["name"]: {"value": c["value"], "met": c["met"]} for c in one["criteria"]}
+        memory = criteria.pop(MEMORY, None)
+        at = one["at"] or {"change": {"value": None, "low": None, "high": None}, "p_holm": None}
+        met = [criterion["met"] for criterion in criteria.values()]
+        found.append(
+            {
+                "task": one["task"],
+                "scheduler": one["scheduler"],
+                "workers": one["workers"],
+                "arm": arm,
+                "reference": one["reference"],
+                "pairs": one["pairs"],
+                "change": at["change"],
+                "p_holm": at["p_holm"],
+                "criteria": criteria,
+                "criteria_met": False if False in met else None if None in met or not met else True,
+                "extra_memory": memory["value"] if memory else None,
+            }
+        )
+    return found
+
+
+def document(tuples: list[dict[str, Any]]) -> dict[str, Any]:
+    references = dict.fromkeys(one["reference"] for one in tuples)
+    return {
+        "share_met": {
+            reference: sum(
+                one["criteria_met"] is True for one in tuples if one["reference"] == reference
+            )
+            / sum(one["reference"] == reference for one in tuples)
+            for reference in references
+        },
+        "tuples": tuples,
+    }
+
+
+def table(tuples: list[dict[str, Any]]) -> Table:
+    out = Table("task", "scheduler", "against", "pairs", "T@tau", "95 % interval", "Holm p", "met")
+    for one in tuples:
+        change = one["change"]
+        if change["value"] is None:
+            out.add_row(one["task"], one["scheduler"], one["reference"], "0", "", "", "", "not run")
+            continue
+        missed = [name for name, c in one["criteria"].items() if c["met"] is False]
+        out.add_row(
+            one["task"],
+            one["scheduler"],
+            one["reference"],
+            str(one["pairs"]),
+            f"{100 * change['value']:+.0f} %",
+            f"{_percent(change['low'])} to {_percent(change['high'])}",
+            f"{one['p_holm']:.4f}" if one["p_holm"] is not None else "",
+            "yes" if one["criteria_met"] else ", ".join(missed) or "cannot tell",
+        )
+    return out
+
+
+def _percent(value: float | None) -> str:
+    return "∞" if value is None else f"{100 * value:+.0f}"
+
+
+if __name__ == "__main__":
+    main()
