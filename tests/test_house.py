@@ -88,6 +88,7 @@ def test_declared_dependencies_are_those_that_the_source_imports():
         "hydra": "hydra-core",
         "omegaconf": "hydra-core",
         "sklearn": "scikit-learn",
+        "xgboost": "xgboost-cpu",
         "yaml": "pyyaml",
     }
     imported = {names.get(module, module) for module in foreign}

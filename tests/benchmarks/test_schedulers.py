@@ -21,6 +21,7 @@ def module():
     """Imports a module of the benchmarks, which are scripts beside each other, no package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
+        patch.syspath_prepend(BENCHMARKS / "peers")
         yield importlib.import_module
 
 
@@ -84,7 +85,7 @@ def test_a_run_counts_what_was_reported(module):
 
 
 def test_peers_search_what_ours_search(module):
-    serve = module("peers._serve")
+    serve = module("_serve")
     space = get_space("exp-1")
     bounds = {name: (domain.low, domain.high, domain.log) for name, domain in space.items()}
     assert serve.SPACE == bounds

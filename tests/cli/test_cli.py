@@ -78,9 +78,9 @@ def test_compare_shows_every_arm_and_both_references(ohgw, tmp_path):
     words = ("compare", "breast-cancer", "--seeds", 6, "--calibration", 3, "--budget", 20)
     status, out, err = ohgw(*words, "--out", "compared")
     assert status == 0, err
-    for arm in ("vanilla/plain", "screen/plain", "vanilla/averaged", "ohgw/averaged"):
+    for arm in ("vanilla/plain", "guided/plain", "vanilla/averaged", "ohgw/averaged"):
         assert arm in out
-    assert "screen/averaged" in out and "Holm p" in out
+    assert "guided/averaged" in out and "Holm p" in out
     page = (tmp_path / "compared/report.html").read_text()
     assert "ohgw compare breast-cancer" in page
     status, out, _ = ohgw(*words, "--out", "compared", "--resume", "--json")

@@ -26,7 +26,7 @@ def study(tmp_path_factory):
 
 def test_a_study_ends_with_its_verdict_its_report_and_a_line_for_each_step(study):
     directory, done = study
-    assert "not met" in done.stdout and "report.html" in done.stdout
+    assert "success criteria" in done.stdout and "report.html" in done.stdout
     page = (directory / "report" / "report.html").read_text()
     assert "ohgw study tiny" in page
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]

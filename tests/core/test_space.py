@@ -580,3 +580,13 @@ def test_exp_2():
 def test_an_unknown_space_is_answered_with_the_nearest():
     with pytest.raises(UnknownNameError, match="Unknown space 'exp-3'. Did you mean 'exp-"):
         get_space("exp-3")
+
+
+def test_only_keeps_what_is_named_in_that_order():
+    part = MIXED.only(reversed(MIXED.continuous))
+    assert part.names == tuple(reversed(MIXED.continuous))
+    assert all(part[name] is MIXED[name] for name in part)
+    point = MIXED.only(())
+    assert point.sample(np.random.default_rng(0)) == {} and point.to_natural({}).shape == (0,)
+    with pytest.raises(KeyError, match="nothing"):
+        MIXED.only(["nothing"])

@@ -113,7 +113,7 @@ def test_logits_equal_torch_layers(layers):
 def test_noise_that_is_too_long_repeats(task, monkeypatch):
     """Every number is used, in its place, and the training loss stays a function of the rates."""
     noise = torch.arange(7.0)
-    pieces = list(_transformer._pieces(noise, [3, 9, 2, 7]))
+    pieces = list(_transformer.pieces(noise, [3, 9, 2, 7]))
     assert torch.equal(torch.cat(pieces), torch.arange(21.0) % 7)
     assert [len(piece) for piece in pieces] == [3, 9, 2, 7]
     batch = tuple(part[: task.batch_size] for part in task.data["train"])

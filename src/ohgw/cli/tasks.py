@@ -9,6 +9,9 @@ from rich.table import Table
 
 from ohgw.cli import _options as options
 from ohgw.tasks import TASKS
+from ohgw.tasks._common import ClassificationTask
+from ohgw.tasks._mixed import MixableTask
+from ohgw.tasks.xgboost import XGBoost
 
 
 def command(as_json: options.Json = False) -> None:
@@ -19,11 +22,12 @@ def command(as_json: options.Json = False) -> None:
             {
                 "name": task.name,
                 "space": task.space.to_dict(),
+                "mixed": list(task.choices) if issubclass(task, MixableTask) else [],
                 "metric": task.metric.name,
                 "mode": task.metric.mode,
                 "min_resource": task.min_resource,
                 "max_resource": task.max_resource,
-                "steps_per_epoch": task().steps_per_epoch if task.bundled else None,
+                "steps_per_epoch": _steps_per_epoch(task),
                 "bundled": task.bundled,
                 "small": task.small,
             }
@@ -38,8 +42,22 @@ def command(as_json: options.Json = False) -> None:
         table.add_row(
             task.name,
             (inspect.getdoc(task) or "").splitlines()[0],
-            ", ".join(task.space.names),
+            ", ".join(task.space.names) + _mixed(task),
             f"{task.min_resource}-{task.max_resource}",
             "bundled" if task.bundled else "found or downloaded",
         )
     Console().print(table)
+
+
+def _steps_per_epoch(task: type[ClassificationTask | XGBoost]) -> int | None:
+    """None where it depends on data that have to be found, or where there are no steps."""
+    if not task.bundled or not issubclass(task, ClassificationTask):
+        return None
+    return task().steps_per_epoch
+
+
+def _mixed(task: type[ClassificationTask | XGBoost]) -> str:
+    """What `space=mixed` adds."""
+    if not issubclass(task, MixableTask):
+        return ""
+    return f"; space=mixed: {', '.join(task.choices)}"

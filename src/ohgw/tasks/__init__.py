@@ -6,40 +6,57 @@ Options follow a task's name after colons: `digits:label_noise=0.15:batch_size=3
 import torch
 
 from ohgw.core.errors import SettingError
-from ohgw.core.protocols import DifferentiableTask
+from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.spec import read_spec
 from ohgw.tasks._common import ClassificationTask
 from ohgw.tasks.breast_cancer import BreastCancer
 from ohgw.tasks.charlm import CharLM
 from ohgw.tasks.cifar10 import Cifar10
+from ohgw.tasks.cifar100 import Cifar100
 from ohgw.tasks.digits import Digits
+from ohgw.tasks.fashion_mnist import FashionMNIST
+from ohgw.tasks.ft_transformer import FTTransformerTask
+from ohgw.tasks.tabular import Tabular
 from ohgw.tasks.wikitext import WikiText
+from ohgw.tasks.xgboost import XGBoost
 
-TASKS: dict[str, type[ClassificationTask]] = {
+TASKS: dict[str, type[ClassificationTask] | type[XGBoost]] = {
     Digits.name: Digits,
     BreastCancer.name: BreastCancer,
+    Tabular.name: Tabular,
+    FTTransformerTask.name: FTTransformerTask,
+    XGBoost.name: XGBoost,
     CharLM.name: CharLM,
+    FashionMNIST.name: FashionMNIST,
     Cifar10.name: Cifar10,
+    Cifar100.name: Cifar100,
     WikiText.name: WikiText,
 }
+DIFFERENTIABLE = [name for name, task in TASKS.items() if issubclass(task, ClassificationTask)]
 
 
 def load(
     spec: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-) -> DifferentiableTask:
+) -> DifferentiableTask | BlackBoxTask:
     """The named task with its data on `device`; `spec` becomes its name.
 
-    Raises `UnknownNameError` for the name or an option, `SettingError` for a value, and
-    `DataError` where data that do not come with this package can neither be found nor downloaded.
+    Raises `UnknownNameError` for the name or an option, `SettingError` for a value, `DataError`
+    where data that do not come with this package can neither be found nor downloaded, and
+    `MissingExtraError` for a library that only an extra brings.
     """
     name, options = read_spec("task", spec, TASKS)
     task = TASKS[name](device, dtype, **options)
+    if isinstance(task, ClassificationTask):
+        _check_batch(task, spec)
+    task.name = spec
+    return task
+
+
+def _check_batch(task: ClassificationTask, spec: str) -> None:
     if min(len(task.data[split][0]) for split in ("train", "val")) < task.batch_size:
         raise SettingError(
             f"Task {spec!r}: a mini-batch holds more than its training or validation data."
         )
-    task.name = spec
-    return task
 
 
 def check_spec(spec: str) -> None:

@@ -119,27 +119,27 @@ class Transformer:
         if noise is not None:
             attention_std = dropout_std(hp["attention_dropout"])
             residual_std = dropout_std(hp["residual_dropout"])
-            pieces = _pieces(noise, [batch * n for n in self.noise])
+            numbers = pieces(noise, [batch * n for n in self.noise])
         for layer in range(self.layers):
-            z = _norm(h, w[f"norm_scale{2 * layer}"], w[f"norm_bias{2 * layer}"])
+            z = layer_norm(h, w[f"norm_scale{2 * layer}"], w[f"norm_bias{2 * layer}"])
             qkv = torch.addmm(w[f"qkv_bias{layer}"], z, w[f"qkv{layer}"])
             q, k, v = qkv.reshape(batch, context, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
             scores = (q / math.sqrt(width // heads)) @ k.transpose(-1, -2)  # (B, H, T, T)
             weights = (scores + future).softmax(-1)
             if noise is not None:
-                weights = gaussian_dropout(weights, attention_std, next(pieces))
+                weights = gaussian_dropout(weights, attention_std, next(numbers))
             z = (weights @ v).transpose(1, 2).reshape(h.shape)
             z = torch.addmm(w[f"attention_bias{layer}"], z, w[f"attention_out{layer}"])
             if noise is not None:
-                z = gaussian_dropout(z, residual_std, next(pieces))
+                z = gaussian_dropout(z, residual_std, next(numbers))
             h = h + z
-            z = _norm(h, w[f"norm_scale{2 * layer + 1}"], w[f"norm_bias{2 * layer + 1}"])
+            z = layer_norm(h, w[f"norm_scale{2 * layer + 1}"], w[f"norm_bias{2 * layer + 1}"])
             z = torch.addmm(w[f"mlp_bias{layer}"], z, w[f"mlp_in{layer}"])
             z = torch.addmm(w[f"mlp_out_bias{layer}"], activate(z), w[f"mlp_out{layer}"])
             if noise is not None:
-                z = gaussian_dropout(z, residual_std, next(pieces))
+                z = gaussian_dropout(z, residual_std, next(numbers))
             h = h + z
-        h = _norm(h, w["final_scale"], w["final_bias"])
+        h = layer_norm(h, w["final_scale"], w["final_bias"])
         logits = h @ w["embedding"].transpose(-1, -2)  # the embedding is tied
         return logits.reshape(batch, context, -1)
 
@@ -197,12 +197,12 @@ def gaussian_dropout(x: Tensor, std: Tensor, noise: Tensor) -> Tensor:
     return x * (1 + std * noise.reshape(x.shape))
 
 
-def _norm(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+def layer_norm(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """Layer normalisation over the last dimension (Ba et al. 2016)."""
     return F.layer_norm(x, x.shape[-1:]) * scale + bias
 
 
-def _pieces(noise: Tensor, sizes: list[int]) -> Iterator[Tensor]:
+def pieces(noise: Tensor, sizes: list[int]) -> Iterator[Tensor]:
     """Consecutive parts of the noise (n,), from its start again where it ends."""
     if sum(sizes) == len(noise):
         yield from torch.split_with_sizes(noise, sizes)

@@ -1,4 +1,4 @@
-"""CIFAR-10: the published network against `nn.Module`, augmentation, normalisation, its archive."""
+"""CIFAR: the published network against `nn.Module`, normalisation, subsets and archives."""
 
 import hashlib
 import pickle
@@ -14,9 +14,12 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from ohgw.core.errors import DataError, SettingError
-from ohgw.tasks import _data, cifar10, load
+from ohgw.engines.states import final_metrics
+from ohgw.tasks import _data, load
+from ohgw.tasks._corruptions import CORRUPTIONS
 from ohgw.tasks._resnet import ResNet
-from ohgw.testing.estimators import central_differences
+from ohgw.tasks.cifar10 import Cifar10
+from ohgw.tasks.cifar100 import Cifar100
 from ohgw.training.feed import initial_parameters
 
 
@@ -90,6 +93,7 @@ def drawn(net, seed=0):
     ("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)]
 )
 def test_parameter_counts_are_the_published_ones(depth, millions):
+    """He et al. 2016, table 6, for ten classes."""
     count = ResNet(depth).layout.size
     assert count == sum(p.numel() for p in Reference(depth, 16).parameters())
     assert count / 1e6 == pytest.approx(millions, rel=0.02)
@@ -150,78 +154,6 @@ def test_statistics_follow_the_parameters(task):
     assert (look - expected).abs().max() > 1e-4
 
 
-# augmentation
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_augmentation_at_magnitude_zero_is_the_identity(task, seed):
-    x = task.data["train"][0][: task.batch_size]
-    noise = torch.randn(task.noise_size, generator=torch.Generator().manual_seed(seed)).double()
-    off, on = ({"augmentation": torch.tensor(m).double()} for m in (0.0, 0.5))
-    assert_close(task.augment(x, off, noise), x, rtol=0, atol=1e-12)
-    assert (task.augment(x, on, noise) - x).abs().amax((1, 2, 3)).min() > 1e-3
-    assert_close(task.augment(x, on, torch.zeros_like(noise)), x, rtol=0, atol=1e-12)
-
-
-def parts(task, **given):
-    """Noise that is zero but for the named parts, at the quantile of a uniform number given."""
-    names = ["down", "right", "mirror", "grey", "contrast", "brightness", "size", "above", "left"]
-    noise = torch.zeros(9, task.batch_size, dtype=torch.float64)
-    for name, uniform in given.items():
-        noise[names.index(name)] = torch.special.ndtri(torch.tensor((uniform + 1) / 2).double())
-    return noise.flatten()
-
-
-def test_each_part_does_what_it_says(task):
-    x = task.data["train"][0][: task.batch_size]
-
-    def moved(magnitude, **given):
-        hp = {"augmentation": torch.tensor(magnitude).double()}
-        return task.augment(x, hp, parts(task, **given))
-
-    assert_close(moved(1.0, right=0.5)[..., :-2], x[..., 2:])  # half of four pixels
-    assert_close(moved(1.0, right=0.5)[..., -2:], torch.zeros_like(x[..., -2:]))
-    assert_close(moved(0.5, down=-1 + 1e-15)[..., 2:, :], x[..., :-2, :])
-    assert_close(moved(1.0, mirror=-0.5), x.flip(-1))
-    assert_close(moved(0.3, mirror=-0.5), x)  # mirrored from 1/2 on
-    assert_close(moved(1.0, contrast=0.5), 1.2 * x)
-    assert_close(moved(1.0, brightness=0.5), x + 0.2)
-    grey = moved(1.0, grey=-0.5)
-    assert_close(grey.mean(1), x.mean(1))
-    assert_close(grey[:, 0] - grey[:, 1], 0.8 * (x[:, 0] - x[:, 1]))
-    hole = moved(1.0, size=0.5)  # a square of side 8 around the middle
-    assert_close(hole[..., 12:20, 12:20], torch.zeros_like(x[..., 12:20, 12:20]))
-    assert_close(hole[..., :12, :], x[..., :12, :])
-    assert_close(hole[..., 20:], x[..., 20:])
-
-
-def test_derivative_with_respect_to_the_magnitude(task):
-    x = task.data["train"][0][: task.batch_size]
-    generator = torch.Generator().manual_seed(2)
-    noise = torch.randn(task.noise_size, generator=generator).double()
-    weight = torch.randn(x.shape, generator=generator).double()
-
-    def score(magnitude):
-        return (weight * task.augment(x, {"augmentation": magnitude[0]}, noise)).sum()
-
-    for value in (0.1, 0.47, 0.93):
-        magnitude = torch.tensor([value], dtype=torch.float64)
-        expected = central_differences(score, magnitude, torch.tensor([0.1]))
-        assert_close(grad(score)(magnitude), expected.gradient, rtol=1e-4, atol=0)
-
-
-def test_the_slope_of_mirroring_is_that_of_its_mean():
-    """Averaged over images: neither the zero of a switch nor the slope of a steep ramp alone."""
-    chance = torch.linspace(0, 1, 100_001, dtype=torch.float64)
-
-    def share(magnitude):
-        return ((magnitude / 2 - chance) / cifar10.RAMP).clamp(0, 1).mean()
-
-    magnitude = torch.tensor(0.6, dtype=torch.float64)
-    assert share(magnitude) == pytest.approx(0.3 - cifar10.RAMP / 2, abs=1e-4)
-    assert grad(share)(magnitude) == pytest.approx(0.5, abs=1e-3)
-
-
 # data
 
 
@@ -241,8 +173,24 @@ def test_label_noise_and_examples(load_small):
     assert_close(x.std((0, 2, 3), correction=0), torch.ones(3).double())
 
 
+def test_corruptions_are_further_splits(load_small):
+    name = "cifar10:depth=8:width=1:examples=100:batch_size=8"
+    plain, task = load_small(name), load_small(name + ":corruptions=true")
+    assert task.data.keys() - plain.data.keys() == CORRUPTIONS.keys()
+    for split in plain.data:
+        assert_close(task.data[split], plain.data[split], rtol=0, atol=0)
+    scores = final_metrics(task, initial_parameters(task, 0))
+    for corruption in CORRUPTIONS:
+        x, y = task.data[corruption]
+        assert len(x) == len(y) == 5 * len(task.data["test"][0])
+        assert torch.equal(y[-len(task.data["test"][1]) :], task.data["test"][1])
+        expected = task.metrics(initial_parameters(task, 0), (x, y))
+        assert scores[f"{corruption}_loss"] == pytest.approx(expected["loss"].item())
+
+
 @pytest.mark.parametrize(
-    "option", ["depth=9", "depth=2", "width=0", "examples=0", "examples=2.5", "width=true"]
+    "option",
+    ["depth=9", "depth=2", "width=0", "examples=0", "examples=2.5", "width=true", "corruptions=2"],
 )
 def test_an_option_that_cannot_work_is_refused(miniature, option):
     with pytest.raises(SettingError, match=option.partition("=")[0]):
@@ -250,42 +198,46 @@ def test_an_option_that_cannot_work_is_refused(miniature, option):
 
 
 def test_more_examples_than_the_subset_has_need_the_archive(miniature, monkeypatch):
-    dead = cifar10.ARCHIVE.__class__("absent.tar.gz", "http://127.0.0.1:9/none", "0" * 64, 1.0)
-    monkeypatch.setattr(cifar10, "ARCHIVE", dead)
+    dead = _data.Remote("absent.tar.gz", "http://127.0.0.1:9/none", "0" * 64, 1.0)
+    monkeypatch.setattr(Cifar10, "archive", dead)
     for spec in ("cifar10", "cifar10:examples=301"):
         with pytest.raises(DataError, match=r"cifar10_14k.npz serves up to 300: cifar10:examples"):
             load(spec)
 
 
-def test_the_official_archive(miniature, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [Cifar10, Cifar100])
+def test_the_official_archive(miniature, tmp_path, monkeypatch, kind):
     """A small one of the same format, found by name and checked."""
     rng = np.random.default_rng(0)
-    whole = {}
-    with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
-        for name in [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]:
-            images = rng.integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
-            labels = rng.permutation(np.repeat(range(10), 4)).tolist()
+    training, testing = kind.members
+    whole, each = {}, {Cifar10: 40, Cifar100: 1500}[kind]
+    labels = {Cifar10: b"labels", Cifar100: b"fine_labels"}[kind]
+    with tarfile.open(tmp_path / kind.archive.file, "w:gz") as archive:
+        for name in (*training, *testing):
+            y = rng.permutation(np.arange(200 if name in testing else each) % kind.classes)
+            images = rng.integers(0, 256, (len(y), 3, 32, 32), dtype=np.uint8)
             whole[name] = images
-            content = pickle.dumps({b"data": images.reshape(40, -1), b"labels": labels})
-            entry = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            content = pickle.dumps({b"data": images.reshape(len(y), -1), labels: y.tolist()})
+            entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, BytesIO(content))
-    path = tmp_path / "cifar-10-python.tar.gz"
+    path = tmp_path / kind.archive.file
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setenv("OHGW_DATA", str(tmp_path))
     with pytest.raises(DataError, match="SHA-256"):
-        load("cifar10:batch_size=8")
-    monkeypatch.setattr(
-        cifar10, "ARCHIVE", _data.Remote(path.name, "http://127.0.0.1:9/none", digest, 0.1)
-    )
-    task = load("cifar10:depth=8:width=1:batch_size=8", dtype=torch.float64)
+        load(f"{kind.name}:batch_size=8")
+    here = _data.Remote(path.name, "http://127.0.0.1:9/none", digest, 0.1)
+    monkeypatch.setattr(kind, "archive", here)
+    task = load(f"{kind.name}:depth=8:width=1:batch_size=8", dtype=torch.float64)
     assert task.source == path.name
     sizes = {split: len(part[0]) for split, part in task.data.items()}
-    assert sizes == {"train": 180, "val": 20, "test": 40}
-    assert (torch.bincount(task.data["val"][1]) == 2).all()
+    read = np.concatenate([whole[name] for name in training])
+    held = len(read) // 10
+    assert sizes == {"train": len(read) - held, "val": held, "test": 200}
+    spread = torch.bincount(task.data["val"][1], minlength=kind.classes)
+    assert spread.max() - spread.min() <= 1
     pixels = [torch.cat([task.data["train"][0], task.data["val"][0]]), task.data["test"][0]]
-    read = np.concatenate([whole[f"data_batch_{k}"] for k in range(1, 6)])
-    for ours, theirs in zip(pixels, (read, whole["test_batch"]), strict=True):
+    for ours, theirs in zip(pixels, (read, whole[testing[0]]), strict=True):
         flat = torch.as_tensor(theirs.astype(float)).flatten(1)
         # standardising is affine: each image has its source at correlation 1
         best = [
@@ -311,11 +263,12 @@ def test_vmapped_gradients_equal_single_ones(task):
         assert_close(lane, slope(alone), rtol=1e-9, atol=1e-12)
 
 
-def test_real_images(monkeypatch):
+@pytest.mark.parametrize("kind", [Cifar10, Cifar100])
+def test_real_images(monkeypatch, kind):
     monkeypatch.delenv("OHGW_DATA", raising=False)  # not those made up for the other tests
-    if _data.find(cifar10.SUBSET) is None:
-        pytest.skip(f"{cifar10.SUBSET} is not in {', '.join(map(str, _data.places()))}")
-    task = load("cifar10:depth=8:width=1:examples=10000")
+    if _data.find(kind.subset) is None:
+        pytest.skip(f"{kind.subset} is not in {', '.join(map(str, _data.places()))}")
+    task = load(f"{kind.name}:depth=8:width=1:examples=10000")
     sizes = {split: len(part[0]) for split, part in task.data.items()}
     assert sizes == {"train": 10_000, "val": 2_000, "test": 2_000}
-    assert (torch.bincount(task.data["train"][1]) == 1_000).all()
+    assert (torch.bincount(task.data["train"][1]) == 10_000 // kind.classes).all()
