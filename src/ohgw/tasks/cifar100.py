@@ -13,7 +13,7 @@ class Cifar100(CifarTask):
     """Colour photographs, a hundred classes."""
 
     name = "cifar100"
-    small = "cifar100:depth=8:width=4:examples=4000:batch_size=64"
+    small = "cifar100:depth=8:width=4:examples=4000:batch_size=32"
     classes = 100
     archive = _data.Remote(
         file="cifar-100-python.tar.gz",
