@@ -5,9 +5,11 @@ A run is {"seed", "took", "reports"} as `_race_arms.run` returns them. Plain ari
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 from _race_arms import PEERS, STRICT
+
+from ohgw.analysis.statistics import quantile
 
 Run = Mapping[str, Any]
 
@@ -27,16 +29,6 @@ def test_after(run: Run, seconds: float) -> float:
         if "test" in report and report["seconds"] <= seconds:
             found = report["test"]
     return found
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """Linear between order statistics (numpy's default), where infinity is a value like others."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
-    if math.isinf(above):  # halfway to infinity is infinity
-        return below if place == math.floor(place) else above
-    return below + (place - math.floor(place)) * (above - below)
 
 
 def summary(
@@ -78,7 +70,7 @@ def _goal(target: float, by_arm: Mapping[str, Sequence[Run]], limit: float) -> d
         if not found:
             continue
         seconds = [seconds_to(run, target) for run in found]
-        medians[arm] = quantile(seconds, 0.5)
+        medians[arm] = float(quantile(seconds, 0.5))
         arms[arm] = {
             "median_seconds": _finite(medians[arm]),
             "q1": _finite(quantile(seconds, 0.25)),
@@ -109,7 +101,7 @@ def _share(found: Sequence[Run], seconds: Sequence[float]) -> float | None:
         for run, value in zip(found, seconds, strict=True)
         if math.isfinite(value)
     ]
-    return quantile(shares, 0.5) if shares else None
+    return float(quantile(shares, 0.5)) if shares else None
 
 
 def _costs(found: Sequence[Run], at: float) -> dict[str, Any]:
@@ -139,5 +131,5 @@ def _epochs(run: Run) -> float:
     return float(sum(reached.values()))
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _finite(value: SupportsFloat) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -17,6 +17,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ohgw.analysis.across.verdict import every
+
 MEMORY = "extra memory"
 
 
@@ -58,7 +60,7 @@ def read(summary: dict[str, Any], arm: str) -> list[dict[str, Any]]:
                 "change": at["change"],
                 "p_holm": at["p_holm"],
                 "criteria": criteria,
-                "criteria_met": False if False in met else None if None in met or not met else True,
+                "criteria_met": every(met) if met else None,
                 "extra_memory": memory["value"] if memory else None,
             }
         )

@@ -186,7 +186,6 @@ class DifferentiableProbe:
             by_probe[probe][index] = (streams, request)
         results: dict[int, Result] = {}
         for probe, theirs in by_probe.items():
-            probe.lanes = self.lanes
             results |= dict(zip(theirs, probe.answer(list(theirs.values())), strict=True))
         return [results[index] for index in range(len(asked))]
 
@@ -267,11 +266,7 @@ class DifferentiableProbe:
         first = 0
         for index, count in enumerate(counts):
             rows = range(first, first + count)
-            states = tuple(
-                # Copies, so that what is not trained on is freed with its answer.
-                _lane(state, row)
-                for row in rows
-            )
+            states = tuple(_lane(state, row) for row in rows)
             results.append(
                 RolloutResult(
                     float(before[index]), after[rows], states, self.rollout_work(count, steps)
@@ -289,6 +284,7 @@ def _centre(task: DifferentiableTask) -> Configuration:
 
 
 def _lane(state: State, row: int) -> State:
+    """A copy of one row, so that what is not trained on is freed with its answer."""
     slots = tuple(slot[row].clone() for slot in state.slots)
     return State(state.theta[row].clone(), slots, state.t[row].clone())
 

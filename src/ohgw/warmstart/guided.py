@@ -16,7 +16,6 @@ Until enough trials have reported there is nothing to fit, and new trials are sc
 
 import math
 from collections.abc import Generator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from ohgw.warmstart.method import (
     Request,
     Sweep,
     check_number,
+    check_whole,
 )
 from ohgw.warmstart.screen import Screen
 
@@ -70,10 +70,8 @@ class Guided(Method):
         relevance: str = "hypergradient",
         screening: bool = True,
     ) -> None:
-        for option, value, low in (("candidates", candidates, 2), ("least", least, 2)):
-            check_number(
-                self.name, option, value, partial(_whole_from, low), f"a whole number from {low}"
-            )
+        check_whole(self.name, "candidates", candidates, 2)
+        check_whole(self.name, "least", least, 2)
         check_number(self.name, "caution", caution, lambda x: 0 <= x < math.inf, "0 or positive")
         if relevance not in ("hypergradient", "flat", "permuted"):
             raise SettingError(
@@ -144,12 +142,7 @@ class Guided(Method):
         steepness[~np.isfinite(steepness)] = 0.0
         if steepness.max(initial=0.0) > 0:
             self._steepness.append((steepness / steepness.max()).tolist())
-        gradient = zip(space.continuous, answer.gradient, strict=True)
-        return {
-            "loss": answer.loss if math.isfinite(answer.loss) else None,
-            "gradient": {n: float(g) if math.isfinite(g) else None for n, g in gradient},
-            "estimator": answer.estimator,
-        }
+        return answer.diagnostics(space.continuous)
 
     def _choose(self, sweep: Sweep, trial: int, configuration: Configuration) -> Proposal:
         seen, pending = self._history.observations(sweep.space)
@@ -219,8 +212,12 @@ class _History:
     def __init__(self) -> None:
         self.losses: dict[tuple[int, int], float] = {}  # (trial, level), oldest first
         self.configurations: dict[int, Configuration] = {}
-        self.finite: set[int] = set()  # trials with a finite loss among them
         self.waiting: dict[int, Configuration] = {}  # launched, without a report yet
+
+    @property
+    def finite(self) -> set[int]:
+        """Trials with a finite loss."""
+        return {trial for (trial, _), loss in self.losses.items() if math.isfinite(loss)}
 
     def launch(self, trial: int, configuration: Configuration) -> None:
         self.waiting[trial] = configuration
@@ -238,7 +235,6 @@ class _History:
             self.losses = {keys[k]: self.losses[keys[k]] for k in kept}
             trials = {trial for trial, _ in self.losses}
             self.configurations = {t: c for t, c in self.configurations.items() if t in trials}
-        self.finite = {t for (t, _), loss in self.losses.items() if math.isfinite(loss)}
 
     def observations(self, space: Space) -> tuple[Observations, Array]:
         """All reports, and the points (n, d) of trials that wait for their first."""
@@ -267,7 +263,6 @@ class _History:
         self.losses = {(trial, level): loss for trial, level, loss in state["losses"]}
         self.configurations = dict(state["configurations"])
         self.waiting = dict(state["waiting"])
-        self.finite = {t for (t, _), loss in self.losses.items() if math.isfinite(loss)}
 
 
 def _columns(space: Space) -> list[str]:
@@ -289,7 +284,3 @@ def coordinates(space: Space, configuration: Configuration) -> Array:
         else:
             parts.append(np.array([u]))
     return np.concatenate(parts)
-
-
-def _whole_from(least: int, value: Any) -> bool:
-    return isinstance(value, int) and value >= least

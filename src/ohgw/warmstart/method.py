@@ -6,7 +6,7 @@ fused batch; the method's code stays that of a single trial. `prepare` runs once
 first proposal; after it, proposals are independent of each other.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,17 @@ class GradientResult:
     loss: float
     work: float
     estimator: str  # the one that answered: finite differences where the asked one failed
+
+    def diagnostics(self, names: Sequence[str]) -> dict[str, Any]:
+        """As a record keeps it, by hyperparameter; None for what is not finite."""
+        return {
+            "loss": finite_or_none(self.loss),
+            "gradient": {
+                name: finite_or_none(value)
+                for name, value in zip(names, self.gradient, strict=True)
+            },
+            "estimator": self.estimator,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +171,13 @@ def check_number(
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not fits(value):
         raise SettingError(f"{option}={value!r} of method {method!r} must be {wanted}.")
+
+
+def check_whole(method: str, option: str, value: Any, least: int) -> None:
+    """Raise `SettingError` unless an option is a whole number from `least`."""
+    fits = isinstance(value, int) and value >= least
+    check_number(method, option, value, lambda _: fits, f"a whole number from {least}")
+
+
+def finite_or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

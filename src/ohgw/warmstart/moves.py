@@ -126,14 +126,9 @@ class Move(Method):
             sweep.space.from_natural(psi + step, configuration),
             work=result.work,
             diagnostics={
-                "loss": _finite_or_none(result.loss),
-                "gradient": {
-                    name: _finite_or_none(value)
-                    for name, value in zip(names, result.gradient, strict=True)
-                },
+                **result.diagnostics(names),
                 "non_finite": int((~finite & may_move).sum()),
                 "held": [name for name in names if name not in moving],
-                "estimator": result.estimator,
             },
         )
 
@@ -168,7 +163,3 @@ def _random_step(rng: np.random.Generator, step: np.ndarray, may_move: np.ndarra
         return np.zeros_like(step)
     length = largest * np.linalg.norm(step / largest)  # squares of a huge step would overflow
     return np.asarray(direction * (length / norm))
-
-
-def _finite_or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

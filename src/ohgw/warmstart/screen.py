@@ -20,7 +20,6 @@ guard then asks about the reference, and each proposal's own candidates answer f
 """
 
 from collections.abc import Generator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,8 @@ from ohgw.warmstart.method import (
     RolloutResult,
     Sweep,
     check_number,
+    check_whole,
+    finite_or_none,
 )
 
 MAX_REDRAWS = 8  # a task on which no initialisation passes is trained all the same
@@ -51,10 +52,8 @@ class Screen(Method):
     def __init__(
         self, *, candidates: int = 3, steps: int = 4, guard: bool = True, max_share: float = 0.04
     ) -> None:
-        whole = "a whole number from {}".format
-        for option, value, least in (("candidates", candidates, 2), ("steps", steps, 1)):
-            fits = partial(_whole_from, least)
-            check_number(self.name, option, value, fits, whole(least))
+        check_whole(self.name, "candidates", candidates, 2)
+        check_whole(self.name, "steps", steps, 1)
         check_number(self.name, "max_share", max_share, lambda x: x > 0, "positive")
         if not isinstance(guard, bool):
             raise SettingError(f"guard={guard!r} of method 'screen' must be true or false.")
@@ -100,7 +99,7 @@ class Screen(Method):
         state = result.states[best] if np.isfinite(losses[best]) else None
         diagnostics = {
             "kept": best,
-            "losses": [float(x) if np.isfinite(x) else None for x in result.after],
+            "losses": [finite_or_none(loss) for loss in result.after],
             "untrained_loss": result.before,
             "initialisation": self.initialisation,
         }
@@ -149,7 +148,3 @@ class Screen(Method):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.initialisation = state["initialisation"]
         self.redraw_work = state["redraw_work"]
-
-
-def _whole_from(least: int, value: Any) -> bool:
-    return isinstance(value, int) and value >= least
