@@ -21,6 +21,7 @@ PUBLIC = {
     "Space",
     "Tuned",
     "WarmStart",
+    "WarmStarter",
     "compare",
     "tune",
     "warm_start",

@@ -13,7 +13,6 @@ from ohgw.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ohgw.api import Tuned as Tuned
-    from ohgw.api import WarmStart as WarmStart
     from ohgw.api import compare as compare
     from ohgw.api import tune as tune
     from ohgw.api import warm_start as warm_start
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from ohgw.core.space import Int as Int
     from ohgw.core.space import Space as Space
     from ohgw.tasks.module import ModuleTask as ModuleTask
+    from ohgw.warmstart.starter import WarmStart as WarmStart
+    from ohgw.warmstart.starter import WarmStarter as WarmStarter
 
 # Names load when they are first used: importing torch takes seconds, and a review of code or a
 # question to the command line needs none of it.
@@ -34,7 +35,8 @@ _HOMES = {
     "OHGWError": "ohgw.core.errors",
     "Space": "ohgw.core.space",
     "Tuned": "ohgw.api",
-    "WarmStart": "ohgw.api",
+    "WarmStart": "ohgw.warmstart.starter",
+    "WarmStarter": "ohgw.warmstart.starter",
     "compare": "ohgw.api",
     "tune": "ohgw.api",
     "warm_start": "ohgw.api",

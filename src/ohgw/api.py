@@ -15,18 +15,14 @@ from ohgw.core.errors import SettingError
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm
 from ohgw.core.space import Space
-from ohgw.core.streams import Streams
 from ohgw.core.trial import Configuration
 from ohgw.engines.build import default_engine, resolve_device
 from ohgw.study.plan import Task, make_plan
 from ohgw.study.run import Watcher, run
 from ohgw.tasks.module import ModuleTask, Tensors
-from ohgw.training.feed import Feed
 from ohgw.training.recipes import DEFAULT_RECIPE, RECIPES
-from ohgw.warmstart import DEFAULT_METHOD, make_method
-from ohgw.warmstart.differentiable_probe import DifferentiableProbe
-from ohgw.warmstart.probe import converse
-from ohgw.warmstart.sweep import make_sweep
+from ohgw.warmstart import DEFAULT_METHOD
+from ohgw.warmstart.starter import WarmStart, WarmStarter
 
 if TYPE_CHECKING:
     from ohgw.analysis.results import Summary
@@ -50,16 +46,6 @@ class Tuned:
     probe_share: float  # of the work
     trials: int
     directory: Path
-
-
-@dataclass(frozen=True, slots=True)
-class WarmStart:
-    """What `warm_start` found: x' beside x, and what it cost, in training mini-batches."""
-
-    configuration: Configuration
-    proposed: Configuration
-    work: float
-    diagnostics: dict[str, Any]
 
 
 def tune(
@@ -211,19 +197,11 @@ def warm_start(
         cut = 3 * len(train[0]) // 4
         train, validation = tuple(t[:cut] for t in train), tuple(t[cut:] for t in train)
     batch_size = min(batch_size, len(train[0]), len(validation[0]))
-    space.validate(configuration)
     task = ModuleTask(
         model, loss, train, validation, space, optimizer=optimizer, batch_size=batch_size
     )
-    probe = DifferentiableProbe(task, Feed(task))
-    streams = Streams(seed)
-    sweep = make_sweep(task, probe, streams, space.sample, expected_steps, steps_per_unit=1)
-    chosen = make_method(method)
-    chosen.check(sweep)
-    (proposal,) = converse(probe, [(streams, chosen.propose(sweep, 0, configuration))])
-    return WarmStart(
-        proposal.configuration, dict(configuration), proposal.work, proposal.diagnostics
-    )
+    starter = WarmStarter(task, method=method, expected_resource=expected_steps, units=1, seed=seed)
+    return starter.propose(0, configuration)
 
 
 def default_budget(task: Task) -> float:
