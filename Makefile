@@ -57,5 +57,5 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing ohgw with its development extras into $(VENV) (a minute or two the first time)"
-	@$(PIP) install --editable '.[dev,oracles,review,mlflow,wandb,notebook,transformers,xgboost]'
+	@$(PIP) install --editable '.[dev,oracles,review,mlflow,wandb,notebook,transformers,xgboost,optuna,ray,lightning,slurm]'
 	@touch $(VENV)/.installed $@
