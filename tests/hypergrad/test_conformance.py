@@ -85,6 +85,12 @@ class Broken(Reverse):
             gradient = gradient * self.calls
         return loss, gradient
 
+    def gradients(self, task, state, psi, batches, noise, validation):
+        loss, gradient = super().gradients(task, state, psi, batches, noise, validation)
+        if self.fault == "lanes share":
+            gradient = gradient + gradient.mean(0)
+        return loss, gradient
+
 
 @pytest.mark.parametrize(
     ("fault", "check"),
@@ -96,6 +102,7 @@ class Broken(Reverse):
         ("claims sight at no step", check_blind_spots),
         ("remembers", check_result),
         ("remembers", check_lanes),
+        ("lanes share", check_lanes),
         ("one per mille off", check_lookahead),
     ],
 )

@@ -1,8 +1,11 @@
 """What every shipped task must keep: splits, purity, lanes, derivatives; then each one's own."""
 
 import math
+import subprocess
+import sys
 from collections import Counter
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from ohgw.engines.engine import drive
 from ohgw.hypergrad.estimator import lookahead
 from ohgw.study.plan import make_plan, make_searches
 from ohgw.tasks import DIFFERENTIABLE, TASKS, _transformer, breast_cancer, charlm, digits, load
-from ohgw.tasks._common import Layout, cross_entropy
+from ohgw.tasks._common import Layout, bundled, cross_entropy
 from ohgw.testing.estimators import central_differences, draw_probe, stack
 from ohgw.training.dynamics import decode, population_step_
 from ohgw.training.feed import initial_parameters
@@ -85,6 +88,16 @@ def test_splits_are_fixed(task):
     for split in SPLITS:
         for one, two in zip(task.data[split], again.data[split], strict=True):
             assert torch.equal(one, two)
+
+
+def test_bundled_tables_are_those_of_scikit_learn(tmp_path):
+    script = Path(__file__).parents[2] / "scripts/bundle-tables"
+    subprocess.run([sys.executable, script, tmp_path], check=True)
+    for name in ("digits", "breast-cancer"):
+        fresh = np.load(tmp_path / f"{name}.npz")
+        for split, (x, y) in bundled(name).items():
+            assert np.array_equal(x, fresh[f"x_{split}"])
+            assert np.array_equal(y, fresh[f"y_{split}"])
 
 
 def row_counts(x, y):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 
 from ohgw.core.errors import HypergradError, InvisibleHyperparameterError, UnknownNameError
 from ohgw.core.protocols import DifferentiableTask
@@ -51,9 +52,23 @@ class Estimator(ABC):
         """Loss, 0-d, and its gradient with respect to all continuous coordinates, (d,).
 
         For one configuration: `batches` tensors are (K, B, ...), `noise` (K, noise_size),
-        `validation` tensors (Bv, ...). Coordinates out of sight are 0. Pure: lift it over
-        configurations with `torch.func.vmap` over every argument but the task.
+        `validation` tensors (Bv, ...). Coordinates out of sight are 0. Pure.
         """
+
+    def gradients(
+        self,
+        task: DifferentiableTask,
+        state: State,
+        psi: Tensor,
+        batches: tuple[Tensor, ...],
+        noise: Tensor,
+        validation: tuple[Tensor, ...],
+    ) -> tuple[Tensor, Tensor]:
+        """`gradient` of P configurations at once, a leading P everywhere: (P,) and (P, d)."""
+        loss, gradient = vmap(lambda *lane: self.gradient(task, *lane))(
+            state, psi, batches, noise, validation
+        )
+        return loss, gradient
 
     def visible(
         self, task: DifferentiableTask, steps: int, started: bool = False
@@ -79,8 +94,7 @@ def hypergradient(
     """Loss, 0-d, and its gradient with respect to `names` in their order, (len(names),).
 
     For one configuration, shapes as in `Estimator.gradient`. Reads whether training has started
-    from the state, so it cannot run under `vmap`: for many configurations, call `check_visible`
-    once and lift `Estimator.gradient`.
+    from the state: for many configurations, call `check_visible` once and `Estimator.gradients`.
 
     Raises:
         InvisibleHyperparameterError: before anything is computed, where the answer would be a

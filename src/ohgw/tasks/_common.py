@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any, Self
 
 import numpy as np
@@ -84,17 +85,14 @@ def accuracy(logits: Tensor, target: Tensor, dtype: torch.dtype) -> Tensor:
     return (logits.argmax(-1) == target).to(dtype).mean()
 
 
-def split_60_20_20(x: np.ndarray, y: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Fixed stratified splits; the same for every seed and arm."""
-    from sklearn.model_selection import train_test_split  # takes a second to import
-
-    x_train, x_rest, y_train, y_rest = train_test_split(
-        x, y, test_size=0.4, random_state=0, stratify=y
-    )
-    x_val, x_test, y_val, y_test = train_test_split(
-        x_rest, y_rest, test_size=0.5, random_state=0, stratify=y_rest
-    )
-    return {"train": (x_train, y_train), "val": (x_val, y_val), "test": (x_test, y_test)}
+def bundled(name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(x, y) by split of a table that ships with the package (`scripts/bundle-tables`)."""
+    with resources.files("ohgw.tasks").joinpath(f"data/{name}.npz").open("rb") as file:
+        arrays = np.load(file)
+        return {
+            split: (arrays[f"x_{split}"], arrays[f"y_{split}"].astype(np.int64))
+            for split in ("train", "val", "test")
+        }
 
 
 def check_share(task: str, option: str, value: float) -> None:
@@ -132,7 +130,7 @@ class ClassificationTask:
     small: str
     """A spec of this task that two cores search in about a minute."""
     bundled = True
-    """Whether the data come with this package or scikit-learn."""
+    """Whether the data come with this package."""
     space: Space
     metric = Metric("loss", "min")
     min_resource: int

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.space import Categorical, get_space
-from ohgw.tasks._common import Layout, corrupted, split_60_20_20, uniform_fan_in
+from ohgw.tasks._common import Layout, bundled, corrupted, uniform_fan_in
 from ohgw.tasks._mixed import CONTINUOUS, MixableTask
 from ohgw.training.optimizers import SGD
 
@@ -79,9 +79,7 @@ class BreastCancer(MixableTask):
         self._mix(space)
 
     def _read(self) -> dict[str, tuple[Tensor, ...]]:
-        from sklearn.datasets import load_breast_cancer  # takes a second to import
-
-        splits = split_60_20_20(*load_breast_cancer(return_X_y=True))
+        splits = bundled(self.name)
         rows, labels = splits["train"]
         splits["train"] = rows, corrupted(labels, self._options["label_noise"])
         mean, std = rows.mean(0), rows.std(0)

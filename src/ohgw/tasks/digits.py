@@ -15,8 +15,8 @@ from ohgw.core.space import get_space
 from ohgw.tasks._common import (
     ClassificationTask,
     Layout,
+    bundled,
     corrupted,
-    split_60_20_20,
     uniform_fan_in,
 )
 from ohgw.training.optimizers import SGD
@@ -57,11 +57,11 @@ class Digits(ClassificationTask):
         batch_size: int | None = None,
         label_noise: float = 0.0,
     ):
-        from sklearn.datasets import load_digits  # takes a second to import
-
         super().__init__(device, dtype, batch_size=batch_size, label_noise=label_noise)
-        x, y = load_digits(return_X_y=True)
-        splits = split_60_20_20(x.reshape(-1, 1, 8, 8) / 16.0, y)
+        splits = {
+            split: (pixels.reshape(-1, 1, 8, 8) / 16.0, labels)
+            for split, (pixels, labels) in bundled(self.name).items()
+        }
         images, labels = splits["train"]
         splits["train"] = images, corrupted(labels, label_noise)
         mean, std = images.mean(), images.std()

@@ -216,25 +216,21 @@ class DifferentiableProbe:
         inputs = self._inputs(asked)
         name = request.estimator
         try:
-            loss, gradient = self._vmapped(name, inputs)
+            loss, gradient = self._estimate(name, inputs)
         except RuntimeError:  # NotImplementedError among them
             # A layer without the derivatives that the estimator needs: differences need none.
             name = FALLBACK
-            loss, gradient = self._vmapped(name, inputs)
+            loss, gradient = self._estimate(name, inputs)
         work = self.gradient_work(name, request.steps)
         return [
             GradientResult(row, float(value), work, name)
             for row, value in zip(gradient.cpu().double().numpy(), loss.cpu(), strict=True)
         ]
 
-    def _vmapped(self, name: str, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    def _estimate(self, name: str, inputs: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
         psi, state, batches, noise, validation = inputs
         estimator = get_estimator(name)
-
-        def single(*lane: Any) -> tuple[Tensor, Tensor]:
-            return estimator.gradient(self.task, *lane)
-
-        loss, gradient = vmap(single)(state, psi, batches, noise, validation)
+        loss, gradient = estimator.gradients(self.task, state, psi, batches, noise, validation)
         return loss.detach(), gradient.detach()
 
     def _rollouts(self, asked: Sequence[tuple[Streams, RolloutRequest]]) -> list[Result]:
