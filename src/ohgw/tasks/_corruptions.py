@@ -8,7 +8,6 @@ among models scored here, not with those on their files.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 SEVERITIES = 5
 Pixels = np.ndarray
@@ -22,6 +21,8 @@ def _gaussian_noise(x: Pixels, severity: int) -> Pixels:
 
 def _gaussian_blur(x: Pixels, severity: int) -> Pixels:
     sigma = (0.4, 0.6, 0.7, 0.8, 1.0)[severity]
+    from scipy.ndimage import gaussian_filter  # every search would load it
+
     made: Pixels = gaussian_filter(x, (0, sigma, sigma, 0), mode="nearest")
     return made
 
