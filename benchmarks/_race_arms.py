@@ -15,7 +15,7 @@ PYTHON_SETTINGS = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", 
 
 # The one place that decides how ours is run, on every task alike. A search of ours ends with its
 # budget, the peers' go on until they are stopped: this one is too large to be spent.
-OURS_OPTIONS = ("--budget", "100000")
+OURS_OPTIONS = ("--budget", "100000", "--engine", "population:processes=2")
 OURS_ENVIRONMENT: dict[str, str] = {}
 
 

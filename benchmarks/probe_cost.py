@@ -22,10 +22,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ohgw import tasks
-from ohgw.api import DEFAULT_WORKERS, default_budget
+from ohgw.api import default_budget
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm, Final, Report
 from ohgw.core.streams import Streams
+from ohgw.engines.build import DEFAULT_WORKERS
 from ohgw.engines.engine import drive
 from ohgw.engines.population import PopulationEngine
 from ohgw.engines.process import tuned_process

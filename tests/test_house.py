@@ -88,6 +88,7 @@ def test_declared_dependencies_are_those_that_the_source_imports():
         "hydra": "hydra-core",
         "omegaconf": "hydra-core",
         "sklearn": "scikit-learn",
+        "syne_tune": "syne-tune",
         "xgboost": "xgboost-cpu",
         "yaml": "pyyaml",
     }

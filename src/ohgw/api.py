@@ -16,7 +16,12 @@ from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm
 from ohgw.core.space import Space
 from ohgw.core.trial import Configuration
-from ohgw.engines.build import default_engine, resolve_device
+from ohgw.engines.build import (
+    DEFAULT_WORKERS,
+    default_engine,
+    default_workers,
+    resolve_device,
+)
 from ohgw.study.plan import Task, make_plan
 from ohgw.study.run import Watcher, run
 from ohgw.tasks.module import ModuleTask, Tensors
@@ -29,7 +34,6 @@ if TYPE_CHECKING:
 
 DEFAULT_SEEDS = 12
 DEFAULT_CALIBRATION = 12
-DEFAULT_WORKERS = 4
 SMALL_MODEL = 100_000  # parameters below which one thread trains a population
 DEFAULT_METHODS = ("vanilla", "ohgw", "random", DEFAULT_METHOD)
 
@@ -55,7 +59,7 @@ def tune(
     method: str = DEFAULT_METHOD,
     recipe: str = DEFAULT_RECIPE,
     budget: float | None = None,
-    workers: int = DEFAULT_WORKERS,
+    workers: int | None = None,
     engine: str | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -71,6 +75,9 @@ def tune(
         `core.protocols.DifferentiableTask` or `BlackBoxTask`).
     budget
         Work in epochs, probes included; three times the task's maximum resource by default.
+    workers
+        Virtual workers: four by default, more where the budget has work for them and the engine
+        trains them at little extra cost.
     out
         Directory for the record, the best configuration, its checkpoint and the report.
 
@@ -79,14 +86,16 @@ def tune(
     """
     task, device = _load(task, device)
     directory = Path(out) if out is not None else _fresh_directory(f"tune-{task.name}")
+    budget = default_budget(task) if budget is None else budget
+    engine = engine or default_engine(task, workers or DEFAULT_WORKERS)
     plan = make_plan(
         task,
         arms=[Arm(method=method, recipe=recipe)],
         seeds=[seed],
         scheduler=scheduler,
-        budget=default_budget(task) if budget is None else budget,
-        workers=workers,
-        engine=engine or default_engine(task, workers),
+        budget=budget,
+        workers=default_workers(task, budget, engine) if workers is None else workers,
+        engine=engine,
         device=device,
         threads=default_threads(task),
     )

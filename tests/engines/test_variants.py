@@ -5,10 +5,10 @@ import torch
 
 from ohgw import tasks
 from ohgw.core.errors import SettingError
-from ohgw.core.records import Arm, Final, Report
-from ohgw.core.space import Categorical, Float, Int, Space
+from ohgw.core.records import Arm, Report
+from ohgw.core.space import Int, Space
 from ohgw.core.streams import Streams
-from ohgw.engines.build import default_engine, make_engine
+from ohgw.engines.build import default_engine, default_workers, make_engine
 from ohgw.engines.engine import drive
 from ohgw.study.plan import make_plan, make_searches
 from ohgw.testing.estimators import SmallTask, small_task
@@ -299,33 +299,20 @@ def test_a_budget_that_holds_no_first_trial_is_refused():
 
 
 def test_the_engine_is_chosen_by_lanes_for_each_variant():
-    task = small_task("sgd")
-    assert default_engine(task, 1) == "population"
-    task.space = Space({"rate": Float(0.0, 1.0), "n": Int(2, 4), "kind": Categorical(("a", "b"))})
-    assert [default_engine(task, lanes) for lanes in (1, 11, 12)] == ["serial"] * 2 + ["population"]
+    assert default_engine(small_task("sgd"), 1) == "population"
+    task = tasks.load("breast-cancer:space=mixed")  # 27 variants
+    assert [default_engine(task, lanes) for lanes in (1, 53, 54)] == ["serial"] * 2 + ["population"]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("scheduler", ["random", "asha"])
-def test_states_that_nobody_can_use_again_are_not_kept(engine, scheduler):
-    """Of trials at the top rung, but for the best one."""
-    task = small_task("sgd")
-    trainer, searches = prepared(task, engine, budget=120.0, scheduler=scheduler)
-    kept, tops = [], set()
+@pytest.mark.parametrize(
+    ("budget", "workers"), [(1.0, 4), (float("nan"), 4), (400.0, 4), (500.0, 8), (1e9, 32)]
+)
+def test_workers_grow_with_the_budget_up_to_what_fuses(budget, workers):
+    task = tasks.load("digits")  # whose maximum is 27 epochs
+    assert default_workers(task, budget, "population") == workers
+    assert default_workers(task, budget, "serial") == 4
 
-    def watch(row):
-        if isinstance(row, Final):
-            return
-        key = (searches[0].index, row.trial)
-        if row.search == ARMS[0].label and row.resource == task.max_resource:
-            tops.add(key)
 
-    def look():
-        paused = trainer.states.paused
-        kept.append(len(paused))
-        assert not tops & paused.keys()
-
-    drive(searches, trainer, watch, look)
-    assert len(tops) >= 3 and trainer.states.bests.keys() == {0, 1, 2}
-    if scheduler == "random":
-        assert max(kept) <= 9  # three workers in each of three searches
+def test_large_steps_are_not_fused():
+    assert default_engine(tasks.load("breast-cancer:width=16"), 64) == "population"
+    assert default_engine(tasks.load("breast-cancer:width=1024:batch_size=64"), 64) == "serial"

@@ -17,6 +17,7 @@ from ohgw.engines.engine import drive
 from ohgw.study.plan import make_plan, make_searches
 from ohgw.tasks.module import ModuleTask
 from ohgw.training.dynamics import initial_state, step_
+from ohgw.training.optimizers import SGD
 
 LEARNING_RATE = Float(1e-3, 1.0, log=True)
 SPACE = Space(
@@ -199,6 +200,49 @@ def test_tied_parameters_are_one():
         for parameter in net.parameters():
             parameter *= 2
     assert_close(task.loss(moved, (x, y)), F.cross_entropy(net(x), y).detach())
+
+
+class WithLoss(nn.Module):
+    """Returns its loss, as transformers' models do, and branches on a value."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = make_net()
+
+    def forward(self, x, y):
+        loss = F.cross_entropy(self.net(x), y)
+        return loss if loss.item() < 1e6 else 0 * loss
+
+
+@pytest.mark.parametrize("method", ["ohgw", "screen:max_share=1"])
+def test_one_after_another_is_fused(method):
+    """A module that vmap refuses is probed and trained like its twin that vmap takes."""
+    data = make_data()
+    refused = ModuleTask(
+        WithLoss(), None, data, data, SPACE, batch_size=16, max_resource=9, vectorized=False
+    )
+    fused = search_rows(make_task(make_net()), method)
+    rows = search_rows(refused, method)
+    assert len(rows) == len(fused)
+    for one, other in zip(rows, fused, strict=True):
+        assert one.configuration == pytest.approx(other.configuration)
+        assert one.score == pytest.approx(other.score)
+
+
+def test_an_optimiser_with_settings_of_its_own():
+    rate = Space({"learning_rate": LEARNING_RATE})
+    optimizer = SGD(momentum=0.9, weight_decay=1e-2)
+    task, whole = make_task(make_net(), rate, optimizer=optimizer), make_task(make_net())
+    batch = tuple(part[:16] for part in make_data())
+    states = [initial_state(each, each.init(torch.Generator())) for each in (task, whole)]
+    for _ in range(3):
+        for each, state in zip((task, whole), states, strict=True):
+            step_(each, state, batch, tensors(CONFIGURATION), torch.zeros(0))
+    assert_close(states[0].theta, states[1].theta)
+    with pytest.raises(
+        SettingError, match="'module' lacks momentum, weight_decay .* SGD; add them"
+    ):
+        make_task(make_net(), rate, optimizer=SGD())
 
 
 def test_test_split_is_the_validation_split_unless_given():

@@ -18,7 +18,10 @@ Budget = Annotated[
 Workers = Annotated[int, typer.Option(help="Virtual workers of each search.")]
 Engine = Annotated[
     str | None,
-    typer.Option(help="population or serial.", show_default="population where it pays"),
+    typer.Option(
+        help="population, serial, ray or slurm; options after colons: ray:gpus=0.5:lanes=16.",
+        show_default="population where it pays",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Seed = Annotated[int, typer.Option(help="The seed, or the first of several.")]

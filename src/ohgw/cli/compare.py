@@ -13,9 +13,10 @@ from rich.text import Text
 from ohgw.analysis import wording
 from ohgw.analysis.results import Cell, Summary
 from ohgw.analysis.time_to_target import LABELS
-from ohgw.api import DEFAULT_METHODS, DEFAULT_SEEDS, DEFAULT_WORKERS, compare
+from ohgw.api import DEFAULT_METHODS, DEFAULT_SEEDS, compare
 from ohgw.cli import _options as options
 from ohgw.cli._progress import watching
+from ohgw.engines.build import DEFAULT_WORKERS
 
 
 def command(

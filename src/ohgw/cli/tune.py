@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ohgw.api import DEFAULT_WORKERS, tune
+from ohgw.api import tune
 from ohgw.cli import _options as options
 from ohgw.cli._progress import watching
 from ohgw.training.recipes import DEFAULT_RECIPE
@@ -23,7 +23,12 @@ def command(
     ] = DEFAULT_METHOD,
     recipe: Annotated[str, typer.Option(help="plain or averaged.")] = DEFAULT_RECIPE,
     budget: options.Budget = None,
-    workers: options.Workers = DEFAULT_WORKERS,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Virtual workers.", show_default="4, more where budget and engine have room"
+        ),
+    ] = None,
     engine: options.Engine = None,
     device: options.Device = "auto",
     seed: options.Seed = 0,

@@ -73,6 +73,31 @@ class Memory(_Strict):
     arms: Mapping[str, int]
 
 
+class Loss(_Strict):
+    """A worker of a cluster that was lost. What it was training was trained again, from its pause.
+
+    So the record's rows are those of a run without the loss.
+    """
+
+    time: str  # ISO 8601, UTC
+    worker: str  # NODE:PID, or the batch system's name of it
+    reason: str
+    trials: tuple[str, ...]  # ARM seed S trial T to RESOURCE
+
+
+class Cluster(_Strict):
+    """What a run used of a cluster, over all interruptions."""
+
+    engine: str
+    nodes: tuple[str, ...]
+    workers: int  # processes that trained something
+    worker_seconds: float  # in which they did, summed
+    gpu_hours: float  # of the GPUs, or parts of one, that they held meanwhile
+    partition: str | None = None  # of Slurm
+    jobs: tuple[str, ...] = ()  # of Slurm: what `sacct --jobs` is asked about
+    losses: tuple[Loss, ...] = ()
+
+
 class Manifest(_Strict):
     """What a complete cell cost, and what it ran on."""
 
@@ -90,6 +115,7 @@ class Manifest(_Strict):
     peak_cuda_bytes: int | None
     energy_joules: float | None  # None where no driver tells
     memory: Memory | None
+    cluster: Cluster | None = None  # beyond this process; None on a local engine
     step_flops: float | None
     reports: int
     finals: int

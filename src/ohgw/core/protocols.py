@@ -154,7 +154,8 @@ class DifferentiableTask(Protocol):
     hyperparameter to a 0-d tensor, `batch` is a tuple of tensors with B examples first, `noise`
     is a vector (noise_size,) of standard normal numbers. Engines lift them over P configurations
     with `torch.func.vmap`. No function draws random numbers, branches on values, or writes in
-    place.
+    place; a task with an attribute `vectorized = False` may do the latter two, and its
+    configurations are computed one after another.
     """
 
     name: str

@@ -5,54 +5,110 @@ from collections.abc import Callable
 
 import torch
 
-from ohgw.core.errors import SettingError, UnknownNameError
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.space import Categorical, Domain, Int
+from ohgw.core.spec import read_spec
 from ohgw.engines.engine import Engine
 from ohgw.engines.population import PopulationEngine
-from ohgw.engines.serial import BlackBoxTrainer, DifferentiableTrainer, SerialEngine
+from ohgw.engines.ray import ray_engine
+from ohgw.engines.serial import SerialEngine, trainer_of
+from ohgw.engines.shards import ShardedEngine
+from ohgw.engines.slurm import slurm_engine
+from ohgw.training.feed import Feed
+from ohgw.warmstart.differentiable_probe import DifferentiableProbe
 
-LEAST_LANES = 2  # of a variant, on average, from which on fusing them pays
+DEFAULT_WORKERS, MOST_WORKERS = 4, 32
+# Where fusing pays on a CPU (benchmarks/population.py, benchmarks/fusing.py): with two lanes of a
+# variant, on average, and while a training step leaves a core waiting for the next operation.
+LEAST_LANES = 2
+BUSY_FLOPS = 5e7  # of one training step, from which on a core is busy
 
 
-def _population(task: DifferentiableTask | BlackBoxTask) -> Engine:
+def _population(task: DifferentiableTask | BlackBoxTask, *, processes: int = 1) -> Engine:
     if not isinstance(task, DifferentiableTask):
         raise SettingError(
             f"Task {task.name!r} only trains and scores; a population needs its training step as "
             "a function of tensors. Use --engine serial."
         )
-    return PopulationEngine(task)
+    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
+        raise SettingError(
+            f"processes={processes!r} of engine 'population' must be a whole number from 1."
+        )
+    return PopulationEngine(task) if processes == 1 else ShardedEngine(task, processes)
 
 
 def _serial(task: DifferentiableTask | BlackBoxTask) -> Engine:
-    if isinstance(task, DifferentiableTask):
-        return SerialEngine(DifferentiableTrainer(task))
-    return SerialEngine(BlackBoxTrainer(task))
+    return SerialEngine(trainer_of(task))
 
 
-ENGINES: dict[str, Callable[[DifferentiableTask | BlackBoxTask], Engine]] = {
+# Every entry is called as (task, **options).
+ENGINES: dict[str, Callable[..., Engine]] = {
     "population": _population,
     "serial": _serial,
+    "ray": ray_engine,
+    "slurm": slurm_engine,
 }
+LOCAL = ("population", "serial")
 
 
-def make_engine(name: str, task: DifferentiableTask | BlackBoxTask) -> Engine:
-    """The named engine for a task. Raises `UnknownNameError`, or `SettingError` if they clash."""
-    if name not in ENGINES:
-        raise UnknownNameError("engine", name, ENGINES)
-    return ENGINES[name](task)
+def check_spec(spec: str) -> None:
+    """Raise `UnknownNameError` or `SettingError` where `make_engine` would, as far as names go."""
+    read_spec("engine", spec, ENGINES)
+
+
+def make_engine(spec: str, task: DifferentiableTask | BlackBoxTask) -> Engine:
+    """The engine that `name` or `name:option=value:...` says, for a task.
+
+    Raises `UnknownNameError`, `SettingError` if they clash, and `MissingExtraError`.
+    """
+    name, options = read_spec("engine", spec, ENGINES)
+    return ENGINES[name](task, **options)
+
+
+def make_sampler(spec: str, task: DifferentiableTask | BlackBoxTask, lanes: int) -> Engine:
+    """An engine of this process for a short look at what `spec` would train.
+
+    The same where it is local; else the one that suits so many lanes.
+    """
+    name, _ = read_spec("engine", spec, ENGINES)
+    return make_engine(spec if name in LOCAL else default_engine(task, lanes), task)
+
+
+def records_alike(spec: str, other: str) -> bool:
+    """Whether two engines give one record to the last digit: pools may differ, lanes may not."""
+    (name, options), (their_name, theirs) = (read_spec("engine", s, ENGINES) for s in (spec, other))
+    if name in LOCAL or name != their_name:
+        return spec == other
+    return bool(options.get("lanes", 1) == theirs.get("lanes", 1))
 
 
 def default_engine(task: DifferentiableTask | BlackBoxTask, lanes: int) -> str:
-    """'population' wherever it can run and pays, for so many workers of all searches together.
-
-    Every variant is a program of its own, and one with fewer than two lanes is slower than its
-    configurations one by one (`benchmarks/population.py`).
-    """
+    """'population' wherever it can run and pays, for so many workers of all searches together."""
     if not isinstance(task, DifferentiableTask):
+        return "serial"
+    if task.device.type == "cpu" and _step_flops(task) > BUSY_FLOPS:
         return "serial"
     variants = math.prod(_count(task.space[name]) for name in task.space.discrete)
     return "population" if variants == 1 or lanes >= LEAST_LANES * variants else "serial"
+
+
+def default_workers(task: DifferentiableTask | BlackBoxTask, budget: float, engine: str) -> int:
+    """Workers of one search of `budget` epochs: as many as fused lanes are nearly free.
+
+    Each has work for two full trainings at least, because workers that run side by side do not
+    learn from each other. A power of two, so that what little decides it does not change it.
+    """
+    name, options = read_spec("engine", engine, ENGINES)
+    if name != "population" or not isinstance(task, DifferentiableTask):
+        return DEFAULT_WORKERS
+    free = options.get("processes", 1) * BUSY_FLOPS / _step_flops(task)
+    most = min(budget / (2 * task.max_resource), free, MOST_WORKERS)
+    return max(DEFAULT_WORKERS, 1 << math.floor(math.log2(max(1, most))))
+
+
+def _step_flops(task: DifferentiableTask) -> float:
+    return DifferentiableProbe(task, Feed(task)).step_flops
 
 
 def _count(domain: Domain) -> int:

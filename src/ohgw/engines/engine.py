@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from ohgw.core.layout import Cluster
 from ohgw.core.records import Final, Report
-from ohgw.engines.search import Job, Search
+from ohgw.engines.search import Job, Search, SearchView
 from ohgw.warmstart.probe import Probe, converse
 
 Row = Report | Final
@@ -25,7 +26,7 @@ class Engine(Protocol):
     @property
     def probe(self) -> Probe: ...
 
-    def bind(self, searches: Sequence[Search]) -> None:
+    def bind(self, searches: Sequence[SearchView]) -> None:
         """The searches that jobs will refer to by index."""
         ...
 
@@ -61,6 +62,14 @@ class Engine(Protocol):
         """Forget all states of a search that ended, except its best."""
         ...
 
+    def usage(self) -> Cluster | None:
+        """What was used beyond this process so far; None where there is nothing."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is held beyond this process; jobs that are trained there are lost."""
+        ...
+
     def state_dict(self) -> dict[str, Any]: ...
 
     def load_state_dict(self, state: dict[str, Any], jobs: dict[tuple[int, int], Job]) -> None:
@@ -87,7 +96,7 @@ def drive(
     began = time.perf_counter() - wall
     engine.bind(searches)
     if not resumed:
-        converse(engine.probe, [(search.sweep.streams, search.prepare()) for search in searches])
+        converse(engine.probe, [(search.streams, search.prepare()) for search in searches])
     while active := [search for search in searches if not search.ended]:
         _launch(active, engine)
         delivered = False
@@ -116,7 +125,7 @@ def _launch(searches: Sequence[Search], engine: Engine) -> None:
     launched = [(search, job) for search in searches for job in search.launch()]
     new = [(search, job) for search, job in launched if job.start == 0]
     proposals = converse(
-        engine.probe, [(search.sweep.streams, search.propose(job)) for search, job in new]
+        engine.probe, [(search.streams, search.propose(job)) for search, job in new]
     )
     for (search, job), proposal in zip(new, proposals, strict=True):
         search.accept(job, proposal)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.trial import Configuration
-from ohgw.engines.search import Job, Search
+from ohgw.engines.search import Job, SearchView
 from ohgw.engines.states import AVERAGING, Paused
 from ohgw.training.dynamics import State, decode, natural, population_step_
 from ohgw.training.feed import Feed
@@ -28,7 +28,7 @@ class Lane:
     """Host-side bookkeeping of one occupied row."""
 
     job: Job
-    search: Search
+    search: SearchView
     t: int  # training steps taken
     until: int  # training steps at which the job is done
 
@@ -45,7 +45,7 @@ class Lanes:
     def occupied(self) -> int:
         return sum(lane is not None for lane in self.table)
 
-    def add(self, jobs: Sequence[tuple[Job, Search, Paused]]) -> None:
+    def add(self, jobs: Sequence[tuple[Job, SearchView, Paused]]) -> None:
         """Fill free rows first, then new ones."""
         free = [row for row, lane in enumerate(self.table) if lane is None]
         more = range(len(self.table), len(self.table) + len(jobs))
@@ -68,7 +68,7 @@ class Lanes:
         lane, rows = self.table[row], self._rows
         assert lane is not None and rows is not None
         epoch, position = divmod(lane.t, self.task.steps_per_epoch)
-        order, offsets = self.feed.epoch(lane.search.sweep.streams, lane.job.trial, epoch)
+        order, offsets = self.feed.epoch(lane.search.streams, lane.job.trial, epoch)
         rows.load_epoch(row, position, order, offsets)
 
     def step(self) -> list[tuple[Job, Paused]]:
@@ -128,7 +128,7 @@ class Lanes:
         self,
         state: dict[str, Any],
         jobs: Mapping[tuple[int, int], Job],
-        searches: Sequence[Search],
+        searches: Sequence[SearchView],
     ) -> None:
         self.table = [
             Lane(jobs[lane[0], lane[1]], searches[lane[0]], lane[2], lane[3]) if lane else None

@@ -13,10 +13,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from ohgw.core.layout import Cluster
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.trial import Configuration
 from ohgw.engines.lanes import Lanes
-from ohgw.engines.search import Job, Search
+from ohgw.engines.search import Job, SearchView
 from ohgw.engines.states import Paused, StateStore, evaluate, final_metrics, start
 from ohgw.training.feed import Feed
 from ohgw.warmstart.differentiable_probe import DifferentiableProbe
@@ -39,17 +40,17 @@ class PopulationEngine:
         self.steps_per_unit = task.steps_per_epoch
         self.step_flops: float | None = self.probe.step_flops
         self.states = StateStore()
-        self.searches: Sequence[Search] = ()
+        self.searches: Sequence[SearchView] = ()
         self.variants: dict[Values, Lanes] = {}  # those that have lanes
         self._waiting: list[Job] = []  # trained, not evaluated yet
         self._waited = 0  # steps since the first of them came
 
-    def bind(self, searches: Sequence[Search]) -> None:
+    def bind(self, searches: Sequence[SearchView]) -> None:
         self.searches = searches
         self.probe.fit_beside(sum(search.workers for search in searches))
 
     def add(self, jobs: Sequence[Job]) -> None:
-        by_variant: dict[Values, list[tuple[Job, Search, Paused]]] = defaultdict(list)
+        by_variant: dict[Values, list[tuple[Job, SearchView, Paused]]] = defaultdict(list)
         for job in jobs:
             entry = job, self.searches[job.search], self._take(job)
             by_variant[self._values(job)].append(entry)
@@ -64,7 +65,7 @@ class PopulationEngine:
             return paused
         probed, job.state = job.state, None
         task = self._variant(job.search, job.trial).task
-        return start(task, search.sweep.streams, job.trial, search.recipe, probed)
+        return start(task, search.streams, job.trial, search.recipe, probed)
 
     def _configuration(self, search: int, trial: int) -> Configuration:
         return self.searches[search].trials[trial].configuration
@@ -84,14 +85,20 @@ class PopulationEngine:
 
     def advance(self) -> None:
         for _ in range(TURN_STEPS):
-            occupied = sum(lanes.occupied for lanes in self.variants.values())
-            self.step()
-            self._waited += bool(self._waiting)
-            enough = WAIT_SHARE * (occupied + len(self._waiting))
-            if not occupied or self._waited == WAIT_STEPS or len(self._waiting) > enough:
-                self._evaluate()
-                self._shrink()
+            if self.tick():
                 return
+
+    def tick(self) -> bool:
+        """A training step, and where it is time for it an evaluation: True after one."""
+        occupied = sum(lanes.occupied for lanes in self.variants.values())
+        self.step()
+        self._waited += bool(self._waiting)
+        enough = WAIT_SHARE * (occupied + len(self._waiting))
+        if occupied and self._waited < WAIT_STEPS and len(self._waiting) <= enough:
+            return False
+        self._evaluate()
+        self._shrink()
+        return True
 
     def step(self) -> None:
         """One training step of every lane; keeps the states of those that are done."""
@@ -134,6 +141,12 @@ class PopulationEngine:
 
     def release(self, search: int) -> None:
         self.states.release(search)
+
+    def usage(self) -> Cluster | None:
+        return None
+
+    def close(self) -> None:
+        """It holds nothing."""
 
     def state_dict(self) -> dict[str, Any]:
         return {

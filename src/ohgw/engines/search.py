@@ -10,11 +10,12 @@ same trials, promotions and scores on every engine. At equal times reports come 
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol
 
 from ohgw.core.errors import SettingError
 from ohgw.core.protocols import Metric, Scheduler
 from ohgw.core.records import Arm, Final, Report
+from ohgw.core.streams import Streams
 from ohgw.core.trial import Configuration, Suggestion
 from ohgw.training.recipes import Recipe
 from ohgw.warmstart.method import Method, Proposal, Request, Sweep
@@ -67,6 +68,27 @@ class Incumbent:
     metrics: dict[str, float]
 
 
+class SearchView(Protocol):
+    """What an engine needs to know of a search in order to train its jobs."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def streams(self) -> Streams: ...
+    @property
+    def recipe(self) -> Recipe: ...
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def workers(self) -> int: ...
+    @property
+    def jobs(self) -> dict[int, Job]: ...
+    @property
+    def trials(self) -> dict[int, TrialRecord]: ...
+    @property
+    def incumbent(self) -> Incumbent | None: ...
+
+
 class Search:
     """Scheduler, method and recipe of one arm and one seed; knows no tensors."""
 
@@ -100,8 +122,17 @@ class Search:
         self.reports = self.diverged = 0
 
     @property
+    def name(self) -> str:
+        """As a reader of the record finds it."""
+        return f"{self.arm.label} seed {self.seed}"
+
+    @property
+    def streams(self) -> Streams:
+        return self.sweep.streams
+
+    @property
     def seed(self) -> int:
-        return self.sweep.streams.seed
+        return self.streams.seed
 
     @property
     def steps_per_unit(self) -> int:

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import torch
 
 from ohgw.core.errors import SettingError
+from ohgw.core.layout import Cluster
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.trial import Configuration
-from ohgw.engines.search import Job, Search
+from ohgw.engines.search import Job, SearchView
 from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, final_metrics, start
 from ohgw.training.dynamics import State, decode, natural, step_
 from ohgw.training.feed import Feed
@@ -27,7 +28,9 @@ class Trainer(Protocol):
     @property
     def probe(self) -> Probe: ...
 
-    def train(self, job: Job, search: Search, paused: Any) -> tuple[Any, dict[str, float] | None]:
+    def train(
+        self, job: Job, search: SearchView, paused: Any
+    ) -> tuple[Any, dict[str, float] | None]:
         """A part of a job, or all of it: the state after it, and metrics once the job is done.
 
         `paused` is the trial's state, None at its start.
@@ -46,9 +49,9 @@ class DifferentiableTrainer:
         self.step_flops: float | None = self.probe.step_flops
 
     def train(
-        self, job: Job, search: Search, paused: Paused | None
+        self, job: Job, search: SearchView, paused: Paused | None
     ) -> tuple[Paused, dict[str, float] | None]:
-        configuration, streams = search.trials[job.trial].configuration, search.sweep.streams
+        configuration, streams = search.trials[job.trial].configuration, search.streams
         variant = self.probe.of(configuration)
         task, feed = variant.task, variant.feed
         if paused is None:
@@ -90,9 +93,9 @@ class BlackBoxTrainer:
         self.steps_per_unit = 1
         self.step_flops: float | None = None
 
-    def train(self, job: Job, search: Search, paused: Any) -> tuple[Any, dict[str, float]]:
+    def train(self, job: Job, search: SearchView, paused: Any) -> tuple[Any, dict[str, float]]:
         if paused is None:
-            seed = search.sweep.streams.integer("initialisation", job.trial)
+            seed = search.streams.integer("initialisation", job.trial)
             paused = self.task.initial_state(seed)
         else:
             # The state is kept for the incumbent and for a snapshot: training gets a copy.
@@ -112,6 +115,13 @@ class BlackBoxTrainer:
         return {} if score is None else dict(score(best))
 
 
+def trainer_of(task: DifferentiableTask | BlackBoxTask) -> Trainer:
+    """The trainer of the task's kind."""
+    if isinstance(task, DifferentiableTask):
+        return DifferentiableTrainer(task)
+    return BlackBoxTrainer(task)
+
+
 class SerialEngine:
     """Trains one outstanding job after the other, in as many turns as its trainer takes."""
 
@@ -123,9 +133,9 @@ class SerialEngine:
         self.steps_per_unit = trainer.steps_per_unit
         self.step_flops = trainer.step_flops
         self.states = StateStore()
-        self.searches: Sequence[Search] = ()
+        self.searches: Sequence[SearchView] = ()
 
-    def bind(self, searches: Sequence[Search]) -> None:
+    def bind(self, searches: Sequence[SearchView]) -> None:
         self.searches = searches
         self.probe.fit_beside(1)
 
@@ -161,6 +171,12 @@ class SerialEngine:
 
     def release(self, search: int) -> None:
         self.states.release(search)
+
+    def usage(self) -> Cluster | None:
+        return None
+
+    def close(self) -> None:
+        """It holds nothing."""
 
     def state_dict(self) -> dict[str, Any]:
         pending = {

@@ -4,11 +4,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.streams import Streams
-from ohgw.training.dynamics import State, initial_state
+from ohgw.training.dynamics import State, initial_state, over_lanes
 from ohgw.training.feed import initial_parameters
 from ohgw.training.recipes import PolynomialAveraging, Recipe
 
@@ -52,7 +51,7 @@ def evaluate(
     with torch.no_grad():
         for first in range(0, len(thetas), lanes):
             stack = torch.stack(thetas[first : first + lanes])
-            metrics = vmap(lambda theta: task.metrics(theta, data))(stack)
+            metrics = over_lanes(task, lambda theta: task.metrics(theta, data))(stack)
             values = {name: value.tolist() for name, value in metrics.items()}
             results += [
                 {name: column[row] for name, column in values.items()} for row in range(len(stack))

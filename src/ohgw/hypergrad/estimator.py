@@ -14,11 +14,10 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from ohgw.core.errors import HypergradError, InvisibleHyperparameterError, UnknownNameError
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.training.dynamics import State, decode, train_step
+from ohgw.training.dynamics import State, decode, over_lanes, train_step
 
 
 class Estimator(ABC):
@@ -65,7 +64,7 @@ class Estimator(ABC):
         validation: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor]:
         """`gradient` of P configurations at once, a leading P everywhere: (P,) and (P, d)."""
-        loss, gradient = vmap(lambda *lane: self.gradient(task, *lane))(
+        loss, gradient = over_lanes(task, lambda *lane: self.gradient(task, *lane))(
             state, psi, batches, noise, validation
         )
         return loss, gradient

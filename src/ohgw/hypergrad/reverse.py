@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.hypergrad.estimator import Estimator, lookahead_blind_spot
-from ohgw.training.dynamics import State, decode
+from ohgw.training.dynamics import State, decode, over_lanes
 
 
 class Reverse(Estimator):
@@ -55,8 +54,8 @@ class Reverse(Estimator):
     ) -> tuple[Tensor, Tensor]:
         steps = zip(*(part.unbind(1) for part in batches), strict=True)
         return _backwards(
-            vmap(task.train_loss),
-            vmap(task.loss),
+            over_lanes(task, task.train_loss),
+            over_lanes(task, task.loss),
             task,
             state,
             psi,

@@ -8,7 +8,7 @@ import torch
 
 from ohgw import tasks
 from ohgw.core.layout import CellPlan, StudyPlan
-from ohgw.engines.build import make_engine
+from ohgw.engines.build import make_sampler
 from ohgw.engines.engine import drive
 from ohgw.engines.process import tuned_process
 from ohgw.study.plan import make_searches
@@ -43,7 +43,8 @@ def forecast(
 ) -> list[Forecast]:
     """Run each cell for two seconds without recording anything, and extrapolate.
 
-    Cells that differ in seeds or arms alone share a sample. Raises what a run would raise for a
+    Cells that differ in seeds or arms alone share a sample. For an engine on a cluster the sample,
+    and so the seconds, are this process's own. Raises what a run would raise for a
     setting that cannot work.
     """
     pace: dict[tuple[str, str, int, str], _Pace] = {}
@@ -67,7 +68,7 @@ def _sample(cell: CellPlan) -> _Pace:
     """What an epoch of work takes, in the company of the cell's other searches."""
     torch.set_num_threads(cell.plan.threads)
     task = tasks.load(cell.plan.task, device=cell.plan.device)
-    engine = make_engine(cell.plan.engine, task)
+    engine = make_sampler(cell.plan.engine, task, cell.plan.workers)
     searches = make_searches(cell.plan, task, engine)
     began = time.perf_counter()
     starts: list[tuple[float, float]] = []  # seconds and share at the first turn

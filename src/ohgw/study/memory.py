@@ -5,7 +5,7 @@ import torch
 from ohgw.core.layout import Memory
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm, Plan
-from ohgw.engines.build import make_engine
+from ohgw.engines.build import make_sampler
 from ohgw.engines.engine import Engine, drive
 from ohgw.engines.memory import peak_bytes
 from ohgw.study.plan import CALIBRATION_ARM, CALIBRATION_SEED, Task, make_searches
@@ -39,7 +39,7 @@ _PEAKS: dict[tuple[str, str, int, str, Arm], int] = {}
 def _peak(plan: Plan, task: DifferentiableTask, arm: Arm) -> int:
     key = (plan.task, plan.device, plan.workers, plan.engine, arm)
     if key not in _PEAKS:
-        engine = make_engine(plan.engine, task)
+        engine = make_sampler(plan.engine, task, plan.workers)
         _PEAKS[key] = peak_bytes(
             torch.device(task.device), lambda: start_search(plan, task, engine, arm)
         )

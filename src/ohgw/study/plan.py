@@ -6,11 +6,11 @@ Everything that can be wrong with a request is found here, before any compute is
 import math
 from collections.abc import Sequence
 
-from ohgw.core.errors import SettingError, UnknownNameError
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask, Scheduler
 from ohgw.core.records import Arm, Plan
 from ohgw.core.streams import Streams
-from ohgw.engines.build import ENGINES
+from ohgw.engines.build import check_spec as check_engine
 from ohgw.engines.engine import Engine
 from ohgw.engines.search import Search
 from ohgw.schedulers import check_spec, make
@@ -42,8 +42,7 @@ def make_plan(
     Raises `SettingError` or `UnknownNameError` naming the value and the remedy.
     """
     check_spec(scheduler)
-    if engine not in ENGINES:
-        raise UnknownNameError("engine", engine, ENGINES)
+    check_engine(engine)
     if not arms:
         raise SettingError("No method was named. Name at least one, for example vanilla.")
     for arm in arms:

@@ -6,6 +6,7 @@ A complete run ends with its rows as Parquet and, last of all, a manifest of wha
 import platform
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,6 @@ from ohgw.engines.process import tuned_process
 from ohgw.engines.search import Search
 from ohgw.engines.states import Paused
 from ohgw.study.accounting import Account, Costs, git_revision
-from ohgw.study.export import parquet_writer
 from ohgw.study.memory import measure_memory
 from ohgw.study.plan import Task, make_searches
 from ohgw.study.store import Store
@@ -95,12 +95,15 @@ def run(
             store.create(_header(plan, task, engine))
             snapshot = None
         account = Account(torch.device(plan.device))
-        _drive(store, engine, searches, snapshot, watcher, account)
+        with closing(engine):
+            _drive(store, engine, searches, snapshot, watcher, account)
         header, reports, finals = read_records(store.records_path)
         _write_best(store, task, engine, searches, finals)
+        from ohgw.study.export import parquet_writer  # Arrow loads after the search, not before
+
         store.write(REPORTS_NAME, parquet_writer(Report, reports))
         store.write(FINALS_NAME, parquet_writer(Final, finals))
-        manifest = _manifest(directory.name, header, account, len(reports), len(finals))
+        manifest = _manifest(directory.name, header, account, engine, len(reports), len(finals))
         if memory:
             measured = measure_memory(plan, task)
             manifest = manifest.model_copy(update={"memory": measured})
@@ -110,9 +113,12 @@ def run(
         return _closing(finals, task, directory)
 
 
-def _manifest(name: str, header: Header, account: Account, reports: int, finals: int) -> Manifest:
-    costs = account.costs()
+def _manifest(
+    name: str, header: Header, account: Account, engine: Engine, reports: int, finals: int
+) -> Manifest:
+    costs, cluster = account.costs(), engine.usage()
     on_gpu = account.device.type == "cuda"
+    elsewhere = 0.0 if cluster is None else cluster.gpu_hours
     return Manifest(
         id=name,
         versions=header.versions,
@@ -122,11 +128,12 @@ def _manifest(name: str, header: Header, account: Account, reports: int, finals:
         seconds=costs.wall,
         cpu_seconds=costs.cpu,
         device_seconds=costs.wall if on_gpu else None,
-        gpu_hours=costs.wall / 3600 if on_gpu else 0.0,
+        gpu_hours=elsewhere + (costs.wall / 3600 if on_gpu else 0.0),
         peak_rss_bytes=costs.peak_rss,
         peak_cuda_bytes=costs.peak_cuda,
         energy_joules=costs.energy,
         memory=None,
+        cluster=cluster,
         step_flops=header.step_flops,
         reports=reports,
         finals=finals,

@@ -28,6 +28,7 @@ from ohgw.core.records import (
     parse_line,
     to_line,
 )
+from ohgw.engines.build import records_alike
 
 SNAPSHOT_NAME = "snapshot.pt"
 SNAPSHOT_SCHEMA = 3
@@ -130,9 +131,13 @@ class Store:
     def check(self, expected: Plan) -> Plan:
         """The plan that was written here, which may differ in what depends on the machine alone.
 
+        An engine's workers and where they are do so too, and are taken as `expected` has them.
+
         Raises `PlanMismatchError` naming the first other difference to `expected`.
         """
         found = self.header().plan
+        if records_alike(found.engine, expected.engine):
+            found = found.model_copy(update={"engine": expected.engine})
         theirs, ours = found.model_dump(), expected.model_dump()
         for name in theirs:
             if name not in MACHINE and theirs[name] != ours[name]:

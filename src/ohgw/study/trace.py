@@ -7,7 +7,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from ohgw.core.layout import CELLS, CellPlan, file_name
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.engines.build import make_engine
+from ohgw.engines.build import make_sampler
 from ohgw.engines.memory import quiet_profiler
 from ohgw.study.memory import start_search
 from ohgw.study.plan import Task
@@ -27,7 +27,7 @@ def trace_probes(cell: CellPlan, task: Task, directory: Path) -> list[Path]:
         activities.append(ProfilerActivity.CUDA)
     written = []
     for arm in cell.plan.arms:
-        engine = make_engine(cell.plan.engine, task)
+        engine = make_sampler(cell.plan.engine, task, cell.plan.workers)
         with profile(activities=activities, record_shapes=True) as seen:
             start_search(cell.plan, task, engine, arm)
         path = directory / CELLS / cell.id / f"probe-{file_name(arm.label)}.json.gz"

@@ -6,6 +6,7 @@ dropout is off: running statistics and random masks are not functions of what go
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +29,20 @@ class ModuleTask:
         A module, whose present parameters every trial starts from, or a function that makes one,
         called under a trial's own seed.
     loss
-        `(outputs, targets) -> mean loss`, 0-d.
+        `(outputs, targets) -> mean loss`, 0-d; None where the module takes all tensors of a
+        mini-batch and returns its mean loss.
     train, validation, test
-        Tensors (inputs, targets), examples first. `test` defaults to `validation`.
+        Tensors (inputs, targets), or those that the module takes, examples first. `test` defaults
+        to `validation`.
     space
         Hyperparameters by the names `learning_rate`, `weight_decay`, `momentum` (SGD); what it
         leaves out is 0.
+    optimizer
+        `sgd` or `adamw`, or an optimiser of `ohgw.training.optimizers` with settings of its own,
+        whose hyperparameters must then be those of the space.
+    vectorized
+        False trains configurations one after another instead of fused by `torch.func.vmap`, which
+        refuses modules that branch on values or count in place.
     """
 
     metric = Metric("loss", "min")
@@ -42,25 +51,29 @@ class ModuleTask:
     def __init__(
         self,
         module: nn.Module | Callable[[], nn.Module],
-        loss: Callable[[Tensor, Tensor], Tensor],
+        loss: Callable[[Tensor, Tensor], Tensor] | None,
         train: Tensors,
         validation: Tensors,
         space: Space,
         *,
         test: Tensors | None = None,
-        optimizer: str = "sgd",
+        optimizer: str | Optimizer = "sgd",
         batch_size: int = 32,
         min_resource: int = 1,
         max_resource: int = 27,
         name: str = "module",
         device: str | torch.device | None = None,
+        vectorized: bool = True,
     ) -> None:
-        if optimizer not in OPTIMIZERS:
-            raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
-        known = OPTIMIZERS[optimizer]().hyperparameters
+        if isinstance(optimizer, str):
+            if optimizer not in OPTIMIZERS:
+                raise UnknownNameError("optimizer", optimizer, OPTIMIZERS)
+            known, label = OPTIMIZERS[optimizer]().hyperparameters, optimizer
+        else:
+            known, label = optimizer.hyperparameters, type(optimizer).__name__
         for hyperparameter in space.names:
             if hyperparameter not in known:
-                raise UnknownNameError(f"hyperparameter of {optimizer!r}", hyperparameter, known)
+                raise UnknownNameError(f"hyperparameter of {label!r}", hyperparameter, known)
         if "learning_rate" not in space:
             raise SettingError(f"The space of task {name!r} needs a 'learning_rate'.")
         if space.discrete:
@@ -68,8 +81,15 @@ class ModuleTask:
                 f"{', '.join(space.discrete)} of task {name!r} must be Float: a training step "
                 "takes its hyperparameters as tensors."
             )
-        absent = {hyperparameter: 0.0 for hyperparameter in known - set(space.names)}
-        self.optimizer = OPTIMIZERS[optimizer](**absent)
+        absent = known - set(space.names)
+        if isinstance(optimizer, str):
+            optimizer = OPTIMIZERS[optimizer](**dict.fromkeys(absent, 0.0))
+        elif absent:
+            raise SettingError(
+                f"The space of task {name!r} lacks {', '.join(sorted(absent))} of its optimiser "
+                f"{label}; add them to the space, or fix them where the optimiser is made."
+            )
+        self.optimizer = optimizer
         if len(train[0]) < batch_size or len(validation[0]) < batch_size:
             raise SettingError(
                 f"batch_size={batch_size!r} of task {name!r} is larger than the data: "
@@ -77,6 +97,7 @@ class ModuleTask:
             )
         self.name, self.space, self.batch_size = name, space, batch_size
         self.min_resource, self.max_resource = min_resource, max_resource
+        self.vectorized = vectorized
         self._module = module
         example = self._copy()
         parameters = _trained(example)
@@ -117,9 +138,11 @@ class ModuleTask:
         return self.layout.flatten(_trained(module)).to(self.device)
 
     def loss(self, theta: Tensor, batch: Tensors) -> Tensor:
+        parameters = self.layout.split(theta)
+        if self._loss is None:
+            return cast(Tensor, functional_call(self._skeleton, parameters, batch))
         inputs, targets = batch
-        outputs = functional_call(self._skeleton, self.layout.split(theta), (inputs,))
-        return self._loss(outputs, targets)
+        return self._loss(functional_call(self._skeleton, parameters, (inputs,)), targets)
 
     def train_loss(
         self, theta: Tensor, batch: Tensors, hp: Mapping[str, Tensor], noise: Tensor

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
+from torch.utils._pytree import tree_leaves, tree_map
 
 from ohgw.core.protocols import DifferentiableTask, MixedTask
 from ohgw.core.space import Float, Space
@@ -60,6 +61,22 @@ def natural(task: DifferentiableTask, configurations: Sequence[Configuration]) -
     return torch.as_tensor(np.stack(psi)).to(task.device, task.dtype)
 
 
+def over_lanes(task: DifferentiableTask, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of one configuration as one of P: tensors with a leading P in and out.
+
+    Fused by `torch.func.vmap`; one lane after another for a task that says `vectorized = False`.
+    """
+    if getattr(task, "vectorized", True):
+        return vmap(function)
+
+    def one_by_one(*lanes: Any) -> Any:
+        count = len(tree_leaves(lanes)[0])
+        rows = [function(*tree_map(lambda part, i=i: part[i], lanes)) for i in range(count)]
+        return tree_map(lambda *parts: torch.stack(parts), *rows)
+
+    return one_by_one
+
+
 def train_step(
     task: DifferentiableTask,
     state: State,
@@ -89,7 +106,7 @@ def population_step_(
     parameter, so the gradient of the summed losses is each lane's own, and a lane that is not
     finite leaves the others untouched.
     """
-    return _descend_(vmap(task.train_loss), task, state, batch, hp, noise)
+    return _descend_(over_lanes(task, task.train_loss), task, state, batch, hp, noise)
 
 
 def step_(

@@ -8,6 +8,8 @@ a window at a keyed offset (the noise table of Salimans et al. 2017, 'Evolution 
 costs one copy per step where a generator for every lane would cost more than small models do.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -31,9 +33,7 @@ class Feed:
     def __init__(self, task: DifferentiableTask, table: Tensor | None = None) -> None:
         self.task = task
         if table is None:
-            size = NOISE_TABLE + task.noise_size
-            table = torch.randn(size, generator=torch.Generator().manual_seed(0))
-            table = table.to(task.device, task.dtype)
+            table = _noise_table(NOISE_TABLE + task.noise_size).to(task.device, task.dtype)
         if len(table) <= task.noise_size:
             raise SettingError(
                 f"A step of task {task.name!r} reads {task.noise_size} numbers of noise, the table "
@@ -73,3 +73,8 @@ class Feed:
 def initial_parameters(task: DifferentiableTask, seed: int) -> Tensor:
     """A trial's initial parameters (N,), the same on every device."""
     return task.init(torch.Generator().manual_seed(seed))
+
+
+@lru_cache(maxsize=1)
+def _noise_table(size: int) -> Tensor:
+    return torch.randn(size, generator=torch.Generator().manual_seed(0))

@@ -67,10 +67,16 @@ class SGD(DifferentiableOptimizer):
     """`torch.optim.SGD` with momentum (dampening 0) and coupled L2 weight decay.
 
     One slot, the momentum buffer. `weight_decay` and `momentum` are hyperparameters unless fixed
-    to a number here.
+    to a number here; `decay_mask` (N,) multiplies the decay of each parameter, None decays all.
     """
 
-    def __init__(self, weight_decay: float | None = None, momentum: float | None = None) -> None:
+    def __init__(
+        self,
+        weight_decay: float | None = None,
+        momentum: float | None = None,
+        decay_mask: Tensor | None = None,
+    ) -> None:
+        self._mask = decay_mask
         self._fixed = _given(weight_decay=weight_decay, momentum=momentum)
         names = frozenset({"learning_rate", "weight_decay", "momentum"})
         self.hyperparameters = names - self._fixed.keys()
@@ -84,7 +90,7 @@ class SGD(DifferentiableOptimizer):
         self, theta: Tensor, slots: Slots, grad: Tensor, t: Tensor, hp: Values
     ) -> tuple[Tensor, Slots]:
         lr, decay, momentum = self._values(hp)
-        buffer = momentum * slots[0] + grad + decay * theta
+        buffer = momentum * slots[0] + grad + decay * _masked(theta, self._mask)
         return theta - lr * buffer, (buffer,)
 
     def update_(self, theta: Tensor, slots: Slots, grad: Tensor, t: Tensor, hp: Values) -> None:
@@ -95,16 +101,16 @@ class SGD(DifferentiableOptimizer):
         else:
             torch.add(grad, buffer, alpha=momentum, out=buffer)
         if isinstance(decay, Tensor):
-            buffer.addcmul_(theta, decay)
+            buffer.addcmul_(_masked(theta, self._mask), decay)
         else:
-            buffer.add_(theta, alpha=decay)
+            buffer.add_(_masked(theta, self._mask), alpha=decay)
         theta.addcmul_(buffer, lr, value=-1)
 
     def plain_step(
         self, theta: Tensor, slots: Slots, grad: Tensor, t: Tensor, hp: Values
     ) -> Tensor:
         lr, decay, _ = self._values(hp)
-        return theta - lr * (grad + decay * theta)
+        return theta - lr * (grad + decay * _masked(theta, self._mask))
 
     def _values(self, hp: Values) -> tuple[Tensor, Tensor | float, Tensor | float]:
         return (
@@ -169,7 +175,7 @@ class AdamW(DifferentiableOptimizer):
         v = self._beta2 * slots[1] + (1 - self._beta2) * grad * grad
         # sqrt(v / c2 + eps^2) with c2 taken out: one operation on (..., N) less
         step = m * (v + c2 * self._eps2).rsqrt()
-        return theta - decay * self._decaying(theta) - (lr * c2.sqrt() / c1) * step, (m, v)
+        return theta - decay * _masked(theta, self._mask) - (lr * c2.sqrt() / c1) * step, (m, v)
 
     def update_(self, theta: Tensor, slots: Slots, grad: Tensor, t: Tensor, hp: Values) -> None:
         lr, decay, c1, c2 = self._factors(theta, t, hp)
@@ -177,7 +183,7 @@ class AdamW(DifferentiableOptimizer):
         m.lerp_(grad, 1 - self._beta1)
         v.mul_(self._beta2).addcmul_(grad, grad, value=1 - self._beta2)
         step = (v + c2 * self._eps2).rsqrt_().mul_(m)
-        theta.addcmul_(self._decaying(theta), decay, value=-1)
+        theta.addcmul_(_masked(theta, self._mask), decay, value=-1)
         theta.addcmul_(step, lr * c2.sqrt() / c1, value=-1)
 
     def plain_step(
@@ -186,10 +192,7 @@ class AdamW(DifferentiableOptimizer):
         lr, decay, _, c2 = self._factors(theta, t, hp)
         v = self._beta2 * slots[1] + (1 - self._beta2) * grad * grad
         scale = (v / c2 + self._eps2).rsqrt().detach()
-        return theta - decay * self._decaying(theta) - lr * scale * grad
-
-    def _decaying(self, theta: Tensor) -> Tensor:
-        return theta if self._mask is None else theta * self._mask
+        return theta - decay * _masked(theta, self._mask) - lr * scale * grad
 
     def _factors(self, theta: Tensor, t: Tensor, hp: Values) -> tuple[Tensor, ...]:
         """Warmed-up learning rate, its product with decay, both bias corrections; (..., 1) each."""
@@ -206,6 +209,10 @@ class AdamW(DifferentiableOptimizer):
         # expm1: 1 - beta^t has no correct digit to spare in float32 when beta is near 1
         c1, c2 = (-torch.expm1(count * log_beta) for log_beta in self._log_betas)
         return lr, decay, c1, c2
+
+
+def _masked(theta: Tensor, mask: Tensor | None) -> Tensor:
+    return theta if mask is None else theta * mask
 
 
 def _given(**values: float | None) -> dict[str, float]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from ohgw.core.errors import SettingError
 from ohgw.core.protocols import DifferentiableTask, MixedTask
@@ -21,6 +20,7 @@ from ohgw.training.dynamics import (
     decode,
     initial_state,
     natural,
+    over_lanes,
     population_step_,
     step_,
     variant_of,
@@ -248,7 +248,8 @@ class DifferentiableProbe:
         start = torch.stack(starts)
         order, offset, validation = (self._index(part) for part in zip(*drawn, strict=True))
         looks = feed.batch(validation, "val")
-        before = vmap(task.loss)(start, looks)
+        look = over_lanes(task, task.loss)
+        before = look(start, looks)
         state = initial_state(task, start[lanes])
         configurations = [c for _, request in asked for c in request.configurations]
         hp = decode(task.space, natural(task, configurations))
@@ -257,7 +258,7 @@ class DifferentiableProbe:
             noise = feed.noise(offset[:, k])
             population_step_(task, state, tuple(t[lanes] for t in batch), hp, noise[lanes])
         with torch.no_grad():
-            after = vmap(task.loss)(state.theta, tuple(t[lanes] for t in looks)).cpu().numpy()
+            after = look(state.theta, tuple(t[lanes] for t in looks)).cpu().numpy()
         results: list[Result] = []
         first = 0
         for index, count in enumerate(counts):

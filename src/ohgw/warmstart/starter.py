@@ -5,7 +5,7 @@ handed over, and a method's `prepare`, which chooses what trials start from, is 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ohgw.training.feed import Feed
 from ohgw.warmstart import make_method
 from ohgw.warmstart.black_box_probe import BlackBoxProbe
 from ohgw.warmstart.differentiable_probe import DifferentiableProbe
+from ohgw.warmstart.method import Method
 from ohgw.warmstart.probe import Probe, converse
 from ohgw.warmstart.sweep import make_sweep
 
@@ -43,6 +44,8 @@ class WarmStarter:
         Resource units (epochs) that a trial takes on average, the task's maximum by default; a
         probe that would cost too much of it stands aside. `units` says how many training steps a
         unit has, those of the task's epoch by default.
+    warmup_steps
+        Training steps of a learning-rate warm-up that the caller's loop has and the task has not.
     draw
         Further proposals, from the caller's generator: uniform over the space by default.
 
@@ -57,9 +60,19 @@ class WarmStarter:
         method: str = "screen",
         expected_resource: float | None = None,
         units: int | None = None,
+        warmup_steps: float | None = None,
         draw: Callable[[np.random.Generator], Configuration] | None = None,
         seed: int = 0,
     ) -> None:
+        self._arguments = {
+            "task": task,
+            "method": method,
+            "expected_resource": expected_resource,
+            "units": units,
+            "warmup_steps": warmup_steps,
+            "draw": draw,
+            "seed": seed,
+        }
         self.task, self.space = task, task.space
         self._probe: Probe
         if isinstance(task, DifferentiableTask):
@@ -75,7 +88,17 @@ class WarmStarter:
             task.max_resource if expected_resource is None else expected_resource,
             steps_per_unit=steps if units is None else units,
         )
+        if warmup_steps is not None:
+            self._sweep = replace(self._sweep, warmup_steps=warmup_steps)
         self._method.check(self._sweep)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it was made of, as it travels to workers and into snapshots of other libraries."""
+        return {"arguments": self._arguments, "method": self.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        WarmStarter.__init__(self, **state["arguments"])
+        self.load_state_dict(state["method"])
 
     def propose(self, trial: int, configuration: Configuration) -> WarmStart:
         """What to train instead of `configuration`, which must be a point of the space."""
@@ -85,14 +108,19 @@ class WarmStarter:
         (proposal,) = converse(self._probe, [(self._sweep.streams, conversation)])
         return WarmStart(proposal.configuration, x, proposal.work, proposal.diagnostics)
 
-    def observe(
-        self, trial: int, configuration: Configuration, resource: float, score: float | None
-    ) -> None:
-        """A trial, trained at `configuration` (x'), scored after `resource` units; None: failed.
+    @property
+    def learns(self) -> bool:
+        """Whether the method makes anything of `observe`."""
+        return type(self._method).observe is not Method.observe
 
-        The score is one of the task's metric, better where that metric says so.
+    def observe(
+        self, trial: int, configuration: Configuration, resource: float, loss: float
+    ) -> None:
+        """A trial, trained at `configuration` (x'), has this loss after `resource` units.
+
+        Whatever the search minimises; infinite where the trial failed.
         """
-        self._method.observe(trial, configuration, resource, self.task.metric.loss(score))
+        self._method.observe(trial, configuration, resource, loss)
 
     def state_dict(self) -> dict[str, Any]:
         return self._method.state_dict()
