@@ -1,6 +1,6 @@
 """What our callbacks add to a training by Lightning and by transformers' Trainer.
 
-    python benchmarks/_callbacks.py
+One part of `integrations.py`.
 
 The trainings are those of examples/lightning_training.py (an MLP on digits) and
 examples/transformers_training.py (a small GPT-2 on the sonnets). Timed are the callback's own hook,
@@ -8,11 +8,9 @@ which runs once, and the peer's own training with no callback; its step is the u
 that the probe is charged. CPU seconds on one thread; the median of the rounds.
 """
 
-import logging
 import runpy
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from rich.console import Console
-from rich.table import Table
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, TensorDataset
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
@@ -131,15 +127,3 @@ def _seconds(function: Callable[[], Any]) -> float:
     start = time.process_time()
     function()
     return time.process_time() - start
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    for name in ("lightning.pytorch", "ohgw"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    table = Table("peer", "method", "ms, once", "ms, a step of the peer's", "in steps", "work")
-    for row in measured():
-        numbers = (row.milliseconds, row.step_milliseconds, row.steps, row.work)
-        table.add_row(row.peer, row.method, *(f"{number:.1f}" for number in numbers))
-    Console(width=100).print(table)

@@ -1,33 +1,25 @@
-"""What the Ray engine adds to a job, and `OHGWSearcher` to a trial of the searcher that it wraps.
+"""What the Ray engine adds to a job.
 
     python benchmarks/ray_overhead.py
 
-Jobs that train nothing, so that all that is left is the way to a worker and back; proposals that
-are never trained. Medians of repetitions, on this machine.
+Jobs that train nothing, so that all that is left is the way to a worker and back. The fastest of
+three repetitions, on this machine.
 """
 
 import time
-from statistics import median
 
 import numpy as np
 import ray
 import torch
-from optuna.samplers import TPESampler
-from ray import tune
-from ray.tune.search.optuna import OptunaSearch
 
-import ohgw
-from ohgw import tasks
 from ohgw.core.protocols import Metric
 from ohgw.core.records import Arm
 from ohgw.core.space import Float, Space
 from ohgw.engines.build import make_engine
 from ohgw.engines.engine import drive
-from ohgw.integrations.ray_tune import OHGWSearcher
 from ohgw.study.plan import make_plan, make_searches
 
-REPEAT, TRIALS = 3, 40
-TASK = tasks.load("breast-cancer")
+REPEAT = 3
 
 
 class Nothing:
@@ -70,41 +62,12 @@ def engine_seconds(spec):
     return min(found)  # the first one starts the workers
 
 
-def searcher_seconds(wrap):
-    """Of one trial: proposed, reported once, completed."""
-    space = {
-        name: (tune.loguniform if domain.log else tune.uniform)(domain.low, domain.high)
-        for name, domain in TASK.space.items()
-    }
-    found = []
-    for _ in range(REPEAT):
-        peer = OptunaSearch(space, metric="loss", mode="min", sampler=TPESampler(seed=0))
-        searcher = wrap(peer)
-        for trial in range(TRIALS):
-            began = time.perf_counter()
-            x = searcher.suggest(f"t{trial}")
-            result = {"loss": sum(map(abs, x.values())), "training_iteration": 1}
-            searcher.on_trial_result(f"t{trial}", result)
-            searcher.on_trial_complete(f"t{trial}", result)
-            found.append(time.perf_counter() - began)
-    return median(found)
-
-
 def main():
     torch.set_num_threads(1)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     print("milliseconds of a job that trains nothing")
     for spec in ("serial", "ray:workers=2", "ray:workers=2:lanes=4"):
         print(f"  {spec:24} {1e3 * engine_seconds(spec):8.2f}")
-    print("milliseconds of a trial that is proposed and never trained")
-    print(f"  {'OptunaSearch (TPE)':24} {1e3 * searcher_seconds(lambda peer: peer):8.2f}")
-    for method in ("null", "ohgw", "screen", "guided"):
-
-        def wrap(peer, method=method):
-            starter = ohgw.WarmStarter(TASK, method=method, expected_resource=27)
-            return OHGWSearcher(peer, starter)
-
-        print(f"  {'with ' + method:24} {1e3 * searcher_seconds(wrap):8.2f}")
     ray.shutdown()
 
 
