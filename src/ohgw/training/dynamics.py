@@ -64,17 +64,19 @@ def natural(task: DifferentiableTask, configurations: Sequence[Configuration]) -
 def over_lanes(task: DifferentiableTask, function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of one configuration as one of P: tensors with a leading P in and out.
 
-    Fused by `torch.func.vmap`; one lane after another for a task that says `vectorized = False`.
+    Fused by `torch.func.vmap`. One lane after another for a task that says `vectorized = False`,
+    and for a single lane, which vmap would only slow down.
     """
-    if getattr(task, "vectorized", True):
-        return vmap(function)
+    fused = vmap(function) if getattr(task, "vectorized", True) else None
 
-    def one_by_one(*lanes: Any) -> Any:
+    def over(*lanes: Any) -> Any:
         count = len(tree_leaves(lanes)[0])
+        if fused is not None and count > 1:
+            return fused(*lanes)
         rows = [function(*tree_map(lambda part, i=i: part[i], lanes)) for i in range(count)]
         return tree_map(lambda *parts: torch.stack(parts), *rows)
 
-    return one_by_one
+    return over
 
 
 def train_step(
