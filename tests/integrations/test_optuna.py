@@ -1,30 +1,33 @@
-"""`OHGWSampler` in real studies: neutral with null, x' everywhere without, on every storage."""
+"""`OHGWSampler` in real studies: neutral with null, x' everywhere without."""
 
-import json
-import subprocess
-import sys
+import pickle
+import runpy
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 
-import ohgw
-from ohgw import Float, ModuleTask, Space, WarmStarter, tasks
+from ohgw import Categorical, Float, Int, ModuleTask, Space, WarmStarter, tasks
 from ohgw.core.errors import SettingError
+from ohgw.core.protocols import Metric
 
 optuna = pytest.importorskip("optuna", reason="the extra optuna is not installed")
 from optuna.distributions import FloatDistribution  # noqa: E402
 from optuna.pruners import HyperbandPruner  # noqa: E402
-from optuna.samplers import GridSampler, RandomSampler, TPESampler  # noqa: E402
-from optuna.storages import JournalStorage, RDBStorage  # noqa: E402
-from optuna.storages.journal import JournalFileBackend  # noqa: E402
+from optuna.samplers import (  # noqa: E402
+    GridSampler,
+    PartialFixedSampler,
+    RandomSampler,
+    TPESampler,
+)
+from optuna.storages import RetryHeartbeatStaleTrialCallback  # noqa: E402
 
 from ohgw.integrations.optuna import KEY, OHGWSampler, distributions  # noqa: E402
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-WORKER = Path(__file__).with_name("optuna_worker.py")
 SPACE = Space({"learning_rate": Float(1e-4, 1.0, log=True), "momentum": Float(0.0, 0.95)})
 EPOCHS = 4
 
@@ -186,12 +189,135 @@ def test_threads_share_a_sampler():
     assert all(trial.params.keys() == set(SPACE) for trial in study.trials)
 
 
-def test_a_range_that_does_not_hold_x_prime_is_refused():
-    def elsewhere(trial):
-        return trial.suggest_float("learning_rate", 5.0, 6.0, log=True)
+class Forest:
+    """Trees on real data: a black box of every kind of hyperparameter, without a probe."""
 
-    with pytest.raises(SettingError, match=r"asks for learning_rate from .*5\.0.*same range"):
-        run(OHGWSampler(RandomSampler(seed=0), make_starter("null")), 1, function=elsewhere)
+    name, metric = "forest", Metric("loss", "min")
+    min_resource, max_resource = 1, 4
+    space = Space(
+        {
+            "max_features": Float(0.05, 1.0, log=True),
+            "max_depth": Int(1, 12),
+            "criterion": Categorical(("gini", "entropy", "log_loss")),
+        }
+    )
+
+    def initial_state(self, seed):
+        raise AssertionError("never trained: the study does")
+
+    train = initial_state
+
+
+def forest_objective(trial):
+    kind = trial.suggest_categorical("bootstrap", [True, False])  # not of the space
+    settings = {
+        "max_features": trial.suggest_float("max_features", 0.05, 1.0, log=True),
+        "max_depth": trial.suggest_int("max_depth", 1, 12),
+        "criterion": trial.suggest_categorical("criterion", ["gini", "entropy", "log_loss"]),
+    }
+    share = trial.suggest_float("max_samples", 0.5, 1.0) if kind else None
+    (x, y), (val_x, val_y) = (
+        tuple(part.numpy() for part in tasks.load("breast-cancer").data[split])
+        for split in ("train", "val")
+    )
+    forest = RandomForestClassifier(
+        4, bootstrap=kind, max_samples=share, random_state=trial.number, **settings
+    )
+    return 1 - forest.fit(x, y).score(val_x, val_y)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize("name", ["random", "tpe", "multivariate"])
+def test_discrete_and_undeclared_parameters(name):
+    """The sampler's own where they are not of the space, in whatever order and under conditions."""
+    bare = run(SAMPLERS[name](), 12, function=forest_objective)
+    null = OHGWSampler(SAMPLERS[name](), WarmStarter(Forest(), method="null"))
+    assert outcome(run(null, 12, function=forest_objective)) == outcome(bare)
+    guided = OHGWSampler(SAMPLERS[name](), WarmStarter(Forest(), method="guided"))
+    trials = run(guided, 12, function=forest_objective).trials
+    assert any(trial.params["bootstrap"] for trial in trials)
+    for trial in trials:
+        assert ("max_samples" in trial.params) == trial.params["bootstrap"]
+        Forest.space.validate({name: trial.params[name] for name in Forest.space})
+    kept = [trial.system_attrs[KEY] for trial in trials]
+    assert sum(entry["configuration"] != entry["proposed"] for entry in kept) >= 4
+
+
+def test_a_parameter_of_the_space_may_go_unasked():
+    def part(trial):
+        return abs(trial.suggest_float("learning_rate", 1e-4, 1.0, log=True) - 0.1)
+
+    study = run(OHGWSampler(RandomSampler(seed=0), make_starter("guided")), 8, function=part)
+    assert all(trial.params.keys() == {"learning_rate"} for trial in study.trials)
+    assert study.trials[-1].system_attrs[KEY]["diagnostics"]["reports"] == 7
+
+
+@pytest.mark.parametrize("method", ["screen:max_share=10", "guided"])
+def test_a_sampler_pickles(method):
+    """As users keep one beside a storage, to go on in another process."""
+    whole = run(OHGWSampler(RandomSampler(seed=0), make_starter(method)), 10)
+    halves = run(OHGWSampler(RandomSampler(seed=0), make_starter(method)), 5)
+    halves.sampler = pickle.loads(pickle.dumps(halves.sampler))
+    halves.optimize(objective, n_trials=5)
+    assert outcome(halves) == outcome(whole)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_trial_that_is_run_again_keeps_x_prime():
+    def failing(trial):
+        trial.suggest_float("learning_rate", 1e-4, 1.0, log=True)
+        raise MemoryError
+
+    study = run(
+        OHGWSampler(RandomSampler(seed=0), make_starter("ohgw:eta=1")),
+        1,
+        function=failing,
+        catch=[MemoryError],
+    )
+    RetryHeartbeatStaleTrialCallback()(study, study.trials[0])  # as after a lost heartbeat
+    study.optimize(objective, n_trials=1)
+    first, again = study.trials
+    assert first.params.keys() == {"learning_rate"}
+    assert again.params == first.system_attrs[KEY]["configuration"]
+
+
+class Untouched(WarmStarter):
+    def propose(self, trial, configuration):
+        raise AssertionError("probed before the mistake was found")
+
+
+@pytest.mark.parametrize("low, high", [(1e-4, 0.5), (1e-5, 1.0), (5.0, 6.0)])
+def test_another_range_is_refused_before_any_probe(low, high):
+    def elsewhere(trial):
+        return trial.suggest_float("learning_rate", low, high, log=True)
+
+    sampler = OHGWSampler(RandomSampler(seed=0), Untouched(make_task(), method="null"))
+    with pytest.raises(SettingError, match=rf"asks for learning_rate from .*{low}.*same range"):
+        run(sampler, 1, function=elsewhere)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_what_a_partial_fixed_sampler_holds_is_refused():
+    fixed = {"momentum": 0.5}
+    with pytest.raises(SettingError, match="PartialFixedSampler fixes momentum.*Leave it out"):
+        OHGWSampler(PartialFixedSampler(fixed, RandomSampler(seed=0)), make_starter("null"))
+    ours = OHGWSampler(RandomSampler(seed=0), Untouched(make_task(), method="null"))
+    with pytest.raises(SettingError, match="PartialFixedSampler fixes momentum.*Leave it out"):
+        run(PartialFixedSampler(fixed, ours), 1)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_partial_fixed_sampler_holds_what_is_not_of_the_space():
+    def more(trial):
+        return objective(trial) + trial.suggest_float("extra", 0.0, 1.0)
+
+    for wrap in (
+        lambda fixed, peer: OHGWSampler(PartialFixedSampler(fixed, peer), make_starter("guided")),
+        lambda fixed, peer: PartialFixedSampler(fixed, OHGWSampler(peer, make_starter("guided"))),
+    ):
+        study = run(wrap({"extra": 0.25}, SAMPLERS["multivariate"]()), 8, function=more)
+        assert all(trial.params["extra"] == 0.25 for trial in study.trials)
+        assert all(KEY in trial.system_attrs for trial in study.trials)
 
 
 def test_several_objectives_are_refused():
@@ -204,51 +330,13 @@ def test_several_objectives_are_refused():
 
 
 def test_distributions_are_those_of_the_space():
-    space = Space(
-        {"a": Float(0.1, 1, log=True), "n": ohgw.Int(1, 8), "k": ohgw.Categorical(("x", "y"))}
-    )
+    space = Space({"a": Float(0.1, 1, log=True), "n": Int(1, 8), "k": Categorical(("x", "y"))})
     found = distributions(space)
     assert found["a"] == FloatDistribution(0.1, 1.0, log=True)
     assert found["n"] == optuna.distributions.IntDistribution(1, 8)
     assert found["k"] == optuna.distributions.CategoricalDistribution(("x", "y"))
 
 
-# several processes, on real storages
-
-
-def search_together(url, processes, trials):
-    """Trials of one study by so many processes, each with a sampler of its own."""
-    storage = open_storage(url)
-    optuna.create_study(study_name="shared", storage=storage)
-    workers = [
-        subprocess.Popen([sys.executable, WORKER, url, str(seed), str(trials // processes)])
-        for seed in range(processes)
-    ]
-    assert [worker.wait(timeout=300) for worker in workers] == [0] * processes
-    study = optuna.load_study(study_name="shared", storage=storage)
-    numbers = [trial.number for trial in study.trials]
-    assert numbers == list(range(trials))  # none lost, none twice
-    for trial in study.trials:
-        assert trial.state.is_finished() and trial.value is not None
-        SPACE.validate(trial.params)
-        assert trial.system_attrs[KEY]["proposed"].keys() == set(SPACE)
-        assert json.loads(trial.user_attrs["trained at"]) == trial.params
-    assert sum(t.params != t.system_attrs[KEY]["proposed"] for t in study.trials) > trials / 2
-    if isinstance(storage, RDBStorage):
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def open_storage(url):
-    return RDBStorage(url) if "://" in url else JournalStorage(JournalFileBackend(url))
-
-
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-@pytest.mark.parametrize("kind", ["sqlite", "journal"])
-def test_two_processes_on_a_file(kind, tmp_path):
-    url = f"sqlite:///{tmp_path}/study.db" if kind == "sqlite" else f"{tmp_path}/study.log"
-    search_together(url, 2, 8)
-
-
-def test_eight_processes_on_postgresql(postgresql):
-    search_together(postgresql, 8, 32)
+def test_the_example(capsys):
+    runpy.run_path(str(Path(__file__).parents[2] / "examples/optuna_search.py"))
+    assert float(capsys.readouterr().out.split()[1]) < 0.2

@@ -17,8 +17,10 @@ from ohgw.core.errors import SettingError
 
 pytest.importorskip("syne_tune", reason="the extra syne-tune is not installed")
 from syne_tune.backend.trial_status import Trial
-from syne_tune.config_space import loguniform, uniform
+from syne_tune.config_space import finrange, loguniform, uniform
 from syne_tune.optimizer.baselines import ASHA, BOHB
+from syne_tune.optimizer.scheduler import TrialSuggestion
+from syne_tune.optimizer.schedulers.single_fidelity_scheduler import SingleFidelityScheduler
 
 from ohgw.integrations.syne_tune import OHGWScheduler
 
@@ -132,10 +134,57 @@ def test_the_method_hears_every_report():
     assert heard == [(number, epoch) for kind, number, epoch in log if kind != "suggest"]
 
 
+def test_a_failed_trial_is_as_bad_as_can_be():
+    heard = []
+
+    class Listening(WarmStarter):
+        def observe(self, *report):
+            heard.append(report)
+            super().observe(*report)
+
+    ours = OHGWScheduler(make_scheduler(ASHA), make_starter("guided", Listening))
+    trial = Trial(0, ours.suggest().config, datetime.datetime.now())
+    ours.on_trial_add(trial)
+    ours.on_trial_result(trial, {"epoch": 1, "loss": 0.5})
+    ours.on_trial_error(trial)
+    x = {name: trial.config[name] for name in SPACE}
+    assert heard == [(0, x, 1, 0.5), (0, x, 2, float("inf"))]
+
+
+def test_what_goes_on_from_a_checkpoint_is_left_alone():
+    """Population-based training copies a trial and its weights into a new one."""
+    peer = make_scheduler(ASHA)
+    ours = OHGWScheduler(peer, make_starter("ohgw:eta=1"))
+    first = peer.suggest()
+    copied = TrialSuggestion.start_suggestion(dict(first.config), checkpoint_trial_id=0)
+    resumed = TrialSuggestion.resume_suggestion(0)
+    queue = [first, copied, resumed, peer.suggest()]
+    peer.suggest = lambda: queue.pop(0)
+    assert ours.suggest().config != copied.config
+    assert ours.suggest().config == copied.config
+    assert ours.suggest() is resumed
+    ours.suggest()
+    assert sorted(ours.warm_starts) == [0, 2]  # the copy is trial 1
+
+
 def test_a_name_that_is_not_suggested_is_refused():
     scheduler = ASHA({"rate": uniform(0, 1)}, metric="loss", time_attr="epoch", max_t=9)
     with pytest.raises(SettingError, match=r"ASHA suggests no learning_rate, momentum.*same names"):
         OHGWScheduler(scheduler, make_starter("null")).suggest()
+
+
+@pytest.mark.parametrize(
+    "domain", [uniform(0.0, 0.9), loguniform(0.01, 0.95), finrange(0.0, 0.95, 5), 0.9]
+)
+def test_another_range_is_refused_when_it_is_made(domain):
+    with pytest.raises(SettingError, match=r"ASHA suggests momentum from .*Give both the same"):
+        OHGWScheduler(make_scheduler(ASHA, momentum=domain), make_starter("null"))
+
+
+def test_several_metrics_are_refused():
+    scheduler = SingleFidelityScheduler(THEIRS, metrics=["loss", "seconds"], random_seed=0)
+    with pytest.raises(SettingError, match="has the metrics loss, seconds"):
+        OHGWScheduler(scheduler, make_starter("null"))
 
 
 def test_the_example_in_a_real_tuner(tmp_path):
@@ -143,7 +192,12 @@ def test_the_example_in_a_real_tuner(tmp_path):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"SYNETUNE_FOLDER": str(tmp_path), "PATH": path}
     ran = subprocess.run(
-        [sys.executable, EXAMPLE], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, EXAMPLE],
+        env=environment,
+        cwd=tmp_path,  # Syne Tune leaves an empty file where it looked for GPUs
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
     found = dict(re.findall(r"^trial (\d+): \S+ -> (\S+)$", ran.stdout, re.MULTILINE))

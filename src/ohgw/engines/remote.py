@@ -231,7 +231,7 @@ def check_pool(engine: str, workers: Any, lanes: Any, retries: Any) -> None:
 def first_line(error: BaseException) -> str:
     """Of a message that may be long."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return lines[0].rstrip(".?!") if lines else type(error).__name__
 
 
 def _key(job: Job) -> Key:

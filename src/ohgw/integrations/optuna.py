@@ -93,7 +93,7 @@ class OHGWSampler(BaseSampler):
 
         For that, Optuna then asks `sample_independent`, which learns what range was asked for.
         """
-        relative = self.sampler.sample_relative(study, trial, search_space)
+        relative = dict(self.sampler.sample_relative(study, trial, search_space))
         own = {name: relative.pop(name) for name in self._distributions if name in relative}
         self._relative[trial._trial_id] = own
         return relative
@@ -156,7 +156,7 @@ class OHGWSampler(BaseSampler):
 
     def _check_free(self, sampler: BaseSampler) -> None:
         """A `PartialFixedSampler`, inside or around this one, would fix what is moved."""
-        fixed = [name for name in self._distributions if name in vars(sampler).get(FIXED, {})]
+        fixed = [name for name in self._distributions if name in getattr(sampler, FIXED, {})]
         if fixed:
             raise SettingError(
                 f"{type(sampler).__name__} fixes {', '.join(fixed)}, which the starter's space "
