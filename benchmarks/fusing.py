@@ -45,12 +45,17 @@ def perceptron(parameters: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(64, h), nn.ReLU(), nn.Linear(h, h), nn.ReLU(), nn.Linear(h, 10))
 
 
-def make_task(parameters: int) -> ModuleTask:
+def make_task(parameters: int, device: str = "cpu") -> ModuleTask:
     data = tasks.load("digits").data
     splits = [(x.flatten(1), y) for x, y in (data["train"], data["val"])]
     space = Space({"learning_rate": Float(1e-4, 1e-1, log=True), "momentum": Float(0.0, 0.99)})
     return ModuleTask(
-        lambda: perceptron(parameters), nn.CrossEntropyLoss(), *splits, space, batch_size=BATCH
+        lambda: perceptron(parameters),
+        nn.CrossEntropyLoss(),
+        *splits,
+        space,
+        batch_size=BATCH,
+        device=device,
     )
 
 

@@ -35,6 +35,7 @@ from rich.table import Table
 from ohgw import tasks
 from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import Arm
+from ohgw.engines.build import make_engine
 from ohgw.engines.population import PopulationEngine
 from ohgw.engines.process import tuned_process
 from ohgw.study.plan import make_plan, make_searches
@@ -94,9 +95,10 @@ def measure(name: str, lanes: int) -> Result:
     )
 
 
-def filled(task: DifferentiableTask, lanes: int) -> PopulationEngine:
+def filled(task: DifferentiableTask, lanes: int, spec: str = "population") -> PopulationEngine:
     """An engine with one search of as many workers as lanes, none of which ends meanwhile."""
-    engine = PopulationEngine(task)
+    engine = make_engine(spec, task)
+    assert isinstance(engine, PopulationEngine)
     plan = make_plan(
         task,
         arms=[Arm(method="vanilla", recipe="averaged")],
@@ -104,8 +106,8 @@ def filled(task: DifferentiableTask, lanes: int) -> PopulationEngine:
         scheduler="random",
         budget=1e12,
         workers=lanes,
-        engine="population",
-        device="cpu",
+        engine=spec,
+        device=str(task.device),
         threads=1,
     )
     (search,) = make_searches(plan, task, engine)

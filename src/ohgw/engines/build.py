@@ -1,11 +1,13 @@
 """The engines by name, and the device they run on."""
 
 import math
+import os
+import shutil
 from collections.abc import Callable
 
 import torch
 
-from ohgw.core.errors import SettingError
+from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.space import Categorical, Domain, Int
 from ohgw.core.spec import read_spec
@@ -16,6 +18,7 @@ from ohgw.engines.serial import SerialEngine, trainer_of
 from ohgw.engines.shards import ShardedEngine
 from ohgw.engines.slurm import slurm_engine
 from ohgw.training.feed import Feed
+from ohgw.training.precision import PRECISIONS, in_precision
 from ohgw.warmstart.differentiable_probe import DifferentiableProbe
 
 DEFAULT_WORKERS, MOST_WORKERS = 4, 32
@@ -25,7 +28,13 @@ LEAST_LANES = 2
 BUSY_FLOPS = 5e7  # of one training step, from which on a core is busy
 
 
-def _population(task: DifferentiableTask | BlackBoxTask, *, processes: int = 1) -> Engine:
+def _population(
+    task: DifferentiableTask | BlackBoxTask,
+    *,
+    processes: int = 1,
+    precision: str = "float32",
+    compile: bool = False,
+) -> Engine:
     if not isinstance(task, DifferentiableTask):
         raise SettingError(
             f"Task {task.name!r} only trains and scores; a population needs its training step as "
@@ -35,11 +44,41 @@ def _population(task: DifferentiableTask | BlackBoxTask, *, processes: int = 1) 
         raise SettingError(
             f"processes={processes!r} of engine 'population' must be a whole number from 1."
         )
-    return PopulationEngine(task) if processes == 1 else ShardedEngine(task, processes)
+    _check_step("population", precision, compile)
+    task = in_precision(task, precision)
+    if processes == 1:
+        return PopulationEngine(task, compiled=compile)
+    if compile:
+        raise SettingError(
+            f"compile=true of engine 'population' is for one process, not processes={processes}."
+        )
+    return ShardedEngine(task, processes)
 
 
-def _serial(task: DifferentiableTask | BlackBoxTask) -> Engine:
-    return SerialEngine(trainer_of(task))
+def _serial(
+    task: DifferentiableTask | BlackBoxTask, *, precision: str = "float32", compile: bool = False
+) -> Engine:
+    _check_step("serial", precision, compile)
+    if isinstance(task, DifferentiableTask):
+        task = in_precision(task, precision)
+    elif compile or precision != "float32":
+        raise SettingError(
+            f"Task {task.name!r} trains by itself: engine 'serial' can neither set its precision "
+            "nor compile it."
+        )
+    return SerialEngine(trainer_of(task, compiled=compile))
+
+
+def _check_step(engine: str, precision: str, compile: bool) -> None:
+    if precision not in PRECISIONS:
+        raise UnknownNameError(f"precision of engine {engine!r}", str(precision), PRECISIONS)
+    if not isinstance(compile, bool):
+        raise SettingError(f"compile={compile!r} of engine {engine!r} must be true or false.")
+    if compile and shutil.which(os.environ.get("CXX", "c++")) is None:
+        raise SettingError(
+            f"compile=true of engine {engine!r} needs a C++ compiler, and none is found: install "
+            "one (Debian: g++), or leave it out."
+        )
 
 
 # Every entry is called as (task, **options).

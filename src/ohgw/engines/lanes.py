@@ -17,7 +17,7 @@ from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.trial import Configuration
 from ohgw.engines.search import Job, SearchView
 from ohgw.engines.states import AVERAGING, Paused
-from ohgw.training.dynamics import State, decode, natural, population_step_
+from ohgw.training.dynamics import State, decode, lane_losses, natural, population_step_
 from ohgw.training.feed import Feed
 
 FREE_SHARE = 1 / 4  # of the rows, from which on they are dropped
@@ -36,8 +36,9 @@ class Lane:
 class Lanes:
     """The jobs of one variant; `table` has one entry for each row, None where it is free."""
 
-    def __init__(self, task: DifferentiableTask, feed: Feed) -> None:
-        self.task, self.feed = task, feed
+    def __init__(self, task: DifferentiableTask, feed: Feed, *, compiled: bool = False) -> None:
+        self.task, self.feed, self.compiled = task, feed, compiled
+        self._losses = lane_losses(task, compiled=compiled)
         self.table: list[Lane | None] = []
         self._rows: _Rows | None = None
 
@@ -77,7 +78,12 @@ class Lanes:
         assert rows is not None
         order, offset = rows.next_inputs()
         population_step_(
-            self.task, rows.state, self.feed.batch(order), rows.hp, self.feed.noise(offset)
+            self.task,
+            rows.state,
+            self.feed.batch(order),
+            rows.hp,
+            self.feed.noise(offset),
+            self._losses,
         )
         due: list[int] = []
         weights: list[float] = []
@@ -106,13 +112,19 @@ class Lanes:
         return lane.job, rows.read(row, lane.t, lane.search.recipe.averaged)
 
     def shrink(self) -> None:
-        """Drop free rows once they are many; a row costs as much free as filled."""
+        """Drop free rows once they are many; a row costs as much free as filled.
+
+        Not of a compiled program, which is one for each number of rows.
+        """
         occupied = [row for row, lane in enumerate(self.table) if lane is not None]
         if not occupied:
             self._rows, self.table = None, []
-        elif self._rows is not None and len(occupied) < (1 - FREE_SHARE) * len(self.table):
+        elif self._rows is not None and self._loose(len(occupied)):
             self._rows.select(occupied)
             self.table = [self.table[row] for row in occupied]
+
+    def _loose(self, occupied: int) -> bool:
+        return not self.compiled and occupied < (1 - FREE_SHARE) * len(self.table)
 
     def state_dict(self) -> dict[str, Any]:
         """All tensors as they are, free rows included: how many rows there are decides rounding."""

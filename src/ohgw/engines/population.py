@@ -34,8 +34,8 @@ class PopulationEngine:
 
     name = "population"
 
-    def __init__(self, task: DifferentiableTask) -> None:
-        self.task = task
+    def __init__(self, task: DifferentiableTask, *, compiled: bool = False) -> None:
+        self.task, self.compiled = task, compiled
         self.probe = DifferentiableProbe(task, Feed(task))
         self.steps_per_unit = task.steps_per_epoch
         self.step_flops: float | None = self.probe.step_flops
@@ -80,7 +80,7 @@ class PopulationEngine:
     def _lanes(self, values: Values) -> Lanes:
         if values not in self.variants:
             own = self.probe.of(dict(zip(self.task.space.discrete, values, strict=True)))
-            self.variants[values] = Lanes(own.task, own.feed)
+            self.variants[values] = Lanes(own.task, own.feed, compiled=self.compiled)
         return self.variants[values]
 
     def advance(self) -> None:

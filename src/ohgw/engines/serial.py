@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -12,7 +13,7 @@ from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.trial import Configuration
 from ohgw.engines.search import Job, SearchView
 from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, final_metrics, start
-from ohgw.training.dynamics import State, decode, natural, step_
+from ohgw.training.dynamics import Losses, State, compile_loss, decode, natural, step_
 from ohgw.training.feed import Feed
 from ohgw.warmstart.black_box_probe import BlackBoxProbe
 from ohgw.warmstart.differentiable_probe import DifferentiableProbe
@@ -43,7 +44,8 @@ class Trainer(Protocol):
 class DifferentiableTrainer:
     """One configuration at a time, an epoch in each turn; the streams of a population's lane."""
 
-    def __init__(self, task: DifferentiableTask) -> None:
+    def __init__(self, task: DifferentiableTask, *, compiled: bool = False) -> None:
+        self._compiled = cache(_compiled) if compiled else None  # once for each variant
         self.probe = DifferentiableProbe(task, Feed(task))
         self.steps_per_unit = task.steps_per_epoch
         self.step_flops: float | None = self.probe.step_flops
@@ -58,6 +60,7 @@ class DifferentiableTrainer:
             paused = start(task, streams, job.trial, search.recipe, job.state)
             job.state = None
         hp = decode(task.space, natural(task, [configuration])[0])
+        loss = None if self._compiled is None else self._compiled(variant)
         state = State(
             paused.theta.clone(),
             tuple(slot.clone() for slot in paused.slots),
@@ -70,7 +73,7 @@ class DifferentiableTrainer:
         for row in range(position, task.steps_per_epoch):  # to the end of this epoch
             batch = feed.batch(torch.as_tensor(order[row], device=task.device))
             offset = torch.as_tensor(offsets[row : row + 1], device=task.device)
-            step_(task, state, batch, hp, feed.noise(offset)[0])
+            step_(task, state, batch, hp, feed.noise(offset)[0], loss)
             weight = AVERAGING.weight(first + row - position + 1)
             if average is not None and weight:
                 average.lerp_(state.theta, weight)
@@ -82,6 +85,10 @@ class DifferentiableTrainer:
 
     def test(self, best: Paused, configuration: Configuration) -> dict[str, float]:
         return final_metrics(self.probe.of(configuration).task, best.scored)
+
+
+def _compiled(variant: DifferentiableProbe) -> Losses:
+    return compile_loss(variant.task, variant.task.train_loss)
 
 
 class BlackBoxTrainer:
@@ -115,10 +122,10 @@ class BlackBoxTrainer:
         return {} if score is None else dict(score(best))
 
 
-def trainer_of(task: DifferentiableTask | BlackBoxTask) -> Trainer:
-    """The trainer of the task's kind."""
+def trainer_of(task: DifferentiableTask | BlackBoxTask, *, compiled: bool = False) -> Trainer:
+    """The trainer of the task's kind; a black box has no training step to compile."""
     if isinstance(task, DifferentiableTask):
-        return DifferentiableTrainer(task)
+        return DifferentiableTrainer(task, compiled=compiled)
     return BlackBoxTrainer(task)
 
 

@@ -13,6 +13,8 @@ from ohgw.core.protocols import DifferentiableTask, MixedTask
 from ohgw.core.space import Float, Space
 from ohgw.core.trial import Configuration
 
+Losses = Callable[..., Tensor]  # of (theta, batch, hp, noise), as `train_loss` or of P lanes
+
 
 class State(NamedTuple):
     """Where training stands: of one configuration, or of P with a leading P everywhere."""
@@ -79,6 +81,22 @@ def over_lanes(task: DifferentiableTask, function: Callable[..., Any]) -> Callab
     return over
 
 
+def lane_losses(task: DifferentiableTask, *, compiled: bool = False) -> Losses:
+    """Training losses (P,) of P lanes: what `population_step_` descends.
+
+    `compiled` by `torch.compile`, anew for each number of lanes; CUDA graphs on a GPU.
+    """
+    losses = over_lanes(task, task.train_loss)
+    return compile_loss(task, losses) if compiled else losses
+
+
+def compile_loss(task: DifferentiableTask, loss: Losses) -> Losses:
+    """The loss as one program of torch's compiler, which takes half a minute at its first call."""
+    mode = "reduce-overhead" if task.device.type == "cuda" else "default"
+    program: Losses = torch.compile(loss, mode=mode, dynamic=False)
+    return program
+
+
 def train_step(
     task: DifferentiableTask,
     state: State,
@@ -101,14 +119,15 @@ def population_step_(
     batch: tuple[Tensor, ...],
     hp: Mapping[str, Tensor],
     noise: Tensor,
+    losses: Losses | None = None,
 ) -> Tensor:
     """Advance P lanes in place; returns their training losses before the step, (P,).
 
     `batch` tensors are (P, B, ...), `hp` values (P,), `noise` (P, noise_size). Lanes share no
     parameter, so the gradient of the summed losses is each lane's own, and a lane that is not
-    finite leaves the others untouched.
+    finite leaves the others untouched. `losses` are those of `lane_losses`, for who keeps them.
     """
-    return _descend_(over_lanes(task, task.train_loss), task, state, batch, hp, noise)
+    return _descend_(losses or lane_losses(task), task, state, batch, hp, noise)
 
 
 def step_(
@@ -117,13 +136,14 @@ def step_(
     batch: tuple[Tensor, ...],
     hp: Mapping[str, Tensor],
     noise: Tensor,
+    loss: Losses | None = None,
 ) -> Tensor:
     """Advance one configuration in place; returns its training loss before the step, 0-d."""
-    return _descend_(task.train_loss, task, state, batch, hp, noise)
+    return _descend_(loss or task.train_loss, task, state, batch, hp, noise)
 
 
 def _descend_(
-    loss: Callable[..., Tensor],
+    loss: Losses,
     task: DifferentiableTask,
     state: State,
     batch: tuple[Tensor, ...],
