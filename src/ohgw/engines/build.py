@@ -12,6 +12,7 @@ from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.space import Categorical, Domain, Int
 from ohgw.core.spec import read_spec
 from ohgw.engines.engine import Engine
+from ohgw.engines.parallel import ParallelEngine
 from ohgw.engines.population import PopulationEngine
 from ohgw.engines.ray import ray_engine
 from ohgw.engines.serial import SerialEngine, trainer_of
@@ -40,10 +41,7 @@ def _population(
             f"Task {task.name!r} only trains and scores; a population needs its training step as "
             "a function of tensors. Use --engine serial."
         )
-    if not isinstance(processes, int) or isinstance(processes, bool) or processes < 1:
-        raise SettingError(
-            f"processes={processes!r} of engine 'population' must be a whole number from 1."
-        )
+    _check_count("population", "processes", processes)
     _check_step("population", precision, compile)
     task = in_precision(task, precision)
     if processes == 1:
@@ -56,17 +54,30 @@ def _population(
 
 
 def _serial(
-    task: DifferentiableTask | BlackBoxTask, *, precision: str = "float32", compile: bool = False
+    task: DifferentiableTask | BlackBoxTask,
+    *,
+    devices: int = 1,
+    precision: str = "float32",
+    compile: bool = False,
 ) -> Engine:
+    _check_count("serial", "devices", devices)
     _check_step("serial", precision, compile)
     if isinstance(task, DifferentiableTask):
+        if devices > 1:
+            return ParallelEngine(task, devices, precision, compile)
         task = in_precision(task, precision)
-    elif compile or precision != "float32":
+    elif devices > 1 or compile or precision != "float32":
         raise SettingError(
-            f"Task {task.name!r} trains by itself: engine 'serial' can neither set its precision "
-            "nor compile it."
+            f"Task {task.name!r} trains by itself: options of engine 'serial' cannot change how."
         )
     return SerialEngine(trainer_of(task, compiled=compile))
+
+
+def _check_count(engine: str, option: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SettingError(
+            f"{option}={value!r} of engine {engine!r} must be a whole number from 1."
+        )
 
 
 def _check_step(engine: str, precision: str, compile: bool) -> None:

@@ -10,6 +10,7 @@ import torch
 from ohgw.core.errors import SettingError
 from ohgw.core.layout import Cluster
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
+from ohgw.core.streams import Streams
 from ohgw.core.trial import Configuration
 from ohgw.engines.search import Job, SearchView
 from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, final_metrics, start
@@ -44,6 +45,8 @@ class Trainer(Protocol):
 class DifferentiableTrainer:
     """One configuration at a time, an epoch in each turn; the streams of a population's lane."""
 
+    step_ = staticmethod(step_)
+
     def __init__(self, task: DifferentiableTask, *, compiled: bool = False) -> None:
         self._compiled = cache(_compiled) if compiled else None  # once for each variant
         self.probe = DifferentiableProbe(task, Feed(task))
@@ -53,12 +56,23 @@ class DifferentiableTrainer:
     def train(
         self, job: Job, search: SearchView, paused: Paused | None
     ) -> tuple[Paused, dict[str, float] | None]:
-        configuration, streams = search.trials[job.trial].configuration, search.streams
+        configuration = search.trials[job.trial].configuration
+        task = self.probe.of(configuration).task
+        if paused is None:
+            paused = start(task, search.streams, job.trial, search.recipe, job.state)
+            job.state = None
+        after = self.epoch(configuration, search.streams, job.trial, paused)
+        job.done += after.steps - paused.steps
+        if after.steps < job.resource * task.steps_per_epoch:
+            return after, None
+        return after, evaluate(task, [after.scored], "val")[0]
+
+    def epoch(
+        self, configuration: Configuration, streams: Streams, trial: int, paused: Paused
+    ) -> Paused:
+        """The state at the end of the epoch that the next step belongs to."""
         variant = self.probe.of(configuration)
         task, feed = variant.task, variant.feed
-        if paused is None:
-            paused = start(task, streams, job.trial, search.recipe, job.state)
-            job.state = None
         hp = decode(task.space, natural(task, [configuration])[0])
         loss = None if self._compiled is None else self._compiled(variant)
         state = State(
@@ -67,21 +81,18 @@ class DifferentiableTrainer:
             torch.tensor(paused.steps, device=task.device),
         )
         average = None if paused.average is None else paused.average.clone()
-        first = paused.steps
-        epoch, position = divmod(first, task.steps_per_epoch)
-        order, offsets = feed.epoch(streams, job.trial, epoch)
-        for row in range(position, task.steps_per_epoch):  # to the end of this epoch
+        epoch, position = divmod(paused.steps, task.steps_per_epoch)
+        order, offsets = feed.epoch(streams, trial, epoch)
+        steps = paused.steps
+        for row in range(position, task.steps_per_epoch):
             batch = feed.batch(torch.as_tensor(order[row], device=task.device))
             offset = torch.as_tensor(offsets[row : row + 1], device=task.device)
-            step_(task, state, batch, hp, feed.noise(offset)[0], loss)
-            weight = AVERAGING.weight(first + row - position + 1)
+            self.step_(task, state, batch, hp, feed.noise(offset)[0], loss)
+            steps += 1
+            weight = AVERAGING.weight(steps)
             if average is not None and weight:
                 average.lerp_(state.theta, weight)
-        after = Paused(state.theta, state.slots, (epoch + 1) * task.steps_per_epoch, average)
-        job.done += after.steps - first
-        if epoch + 1 < job.resource:
-            return after, None
-        return after, evaluate(task, [after.scored], "val")[0]
+        return Paused(state.theta, state.slots, steps, average)
 
     def test(self, best: Paused, configuration: Configuration) -> dict[str, float]:
         return final_metrics(self.probe.of(configuration).task, best.scored)

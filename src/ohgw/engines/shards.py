@@ -6,23 +6,18 @@ searches alone, never by which process is faster: a search repeats bit for bit, 
 an interruption as if there had been none.
 """
 
-import multiprocessing as mp
-import pickle
-import signal
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, Never
+from functools import partial
+from typing import Any, NamedTuple
 
-import torch
-
-from ohgw.core.errors import SettingError, WorkerError
+from ohgw.core.errors import SettingError
 from ohgw.core.protocols import DifferentiableTask, Metric
 from ohgw.core.streams import Streams
 from ohgw.core.trial import Configuration
+from ohgw.engines.child import Child
 from ohgw.engines.population import PopulationEngine
-from ohgw.engines.process import tuned_process
 from ohgw.engines.search import Incumbent, Job, SearchView, TrialRecord
 from ohgw.engines.states import Key, Paused
 from ohgw.training.recipes import Recipe
@@ -59,7 +54,7 @@ class ShardedEngine(PopulationEngine):
             )
         super().__init__(task)
         self._processes = processes
-        self._forks: list[_Fork] = []
+        self._forks: list[Child] = []
         self._shard: dict[Key, int] = {}  # of outstanding jobs; 0 is this process
 
     def add(self, jobs: Sequence[Job]) -> None:
@@ -79,7 +74,16 @@ class ShardedEngine(PopulationEngine):
                 self._forks[shard - 1].ask("add", [self._handed(job) for job in theirs])
 
     def _start(self) -> None:
-        self._forks = [_Fork(self.task, self.searches) for _ in range(self._processes - 1)]
+        self._forks = [
+            Child(
+                "fork",
+                partial(_Shard, self.task, self.searches),
+                threads=1,  # of a pool of threads, none survives a fork
+                engine=self.name,
+                advice="If memory ran out, give it fewer workers or a single process.",
+            )
+            for _ in range(self._processes - 1)
+        ]
 
     def _handed(self, job: Job) -> Handed:
         paused = self.states.paused.pop(_key(job)) if job.start > 0 else None
@@ -119,50 +123,6 @@ class ShardedEngine(PopulationEngine):
             self._start()
         for fork, theirs in zip(self._forks, state["forks"], strict=True):
             fork.ask("resume", theirs)
-
-
-class _Fork:
-    """This process's end of a fork."""
-
-    def __init__(self, task: DifferentiableTask, searches: Sequence[SearchView]) -> None:
-        fork = mp.get_context("fork")
-        self._connection, theirs = fork.Pipe()
-        self._process = fork.Process(
-            target=_serve, args=(theirs, _Shard(task, searches)), daemon=True
-        )
-        self._process.start()
-        theirs.close()
-
-    def ask(self, command: str, *content: Any) -> None:
-        # Plain pickles: multiprocessing's own would hand tensors over as open files.
-        try:
-            self._connection.send_bytes(pickle.dumps((command, content)))
-        except OSError:
-            self._gone()
-
-    def answer(self) -> Any:
-        try:
-            answer = pickle.loads(self._connection.recv_bytes())
-        except (EOFError, OSError):
-            self._gone()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def _gone(self) -> Never:
-        self._process.join(1.0)
-        raise WorkerError(
-            f"A process of engine 'population' ended with exit code {self._process.exitcode}. If "
-            "memory ran out, give it fewer workers or a single process. --resume goes on from the "
-            "last snapshot."
-        ) from None
-
-    def close(self) -> None:
-        self._connection.close()  # the fork ends where its input does
-        self._process.join(1.0)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
 
 
 @dataclass
@@ -227,24 +187,6 @@ class _Shard:
         for job, configuration in held:
             self._hold(job, configuration)
         self.engine.load_state_dict(engine, {_key(job): job for job, _ in held})
-
-
-def _serve(connection: Connection, shard: _Shard) -> None:
-    """A fork's life: carries out commands until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent decides what Ctrl-C means
-    torch.set_num_threads(1)  # of a pool of threads, none survives a fork
-    with tuned_process():
-        while True:
-            try:
-                command, content = pickle.loads(connection.recv_bytes())
-            except EOFError:
-                return
-            try:
-                answer = getattr(shard, command)(*content)
-            except Exception as error:
-                answer = error
-            if answer is not None:
-                connection.send_bytes(pickle.dumps(answer))
 
 
 def _take_turn(engine: PopulationEngine) -> None:

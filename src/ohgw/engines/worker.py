@@ -82,8 +82,8 @@ class Source:
     @classmethod
     def of(cls, task: Task, device: str) -> "Source":
         """Raises `SettingError` where a task must move to `device` and cannot be loaded there."""
-        here = getattr(task, "device", None)
-        if here is None or torch.device(here).type == torch.device(device).type:
+        here, there = getattr(task, "device", None), torch.device(device)
+        if here is None or (torch.device(here).type == there.type and there.index is None):
             return cls(task, task.name, device, None)
         try:
             tasks.check_spec(task.name)

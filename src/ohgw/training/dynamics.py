@@ -137,9 +137,13 @@ def step_(
     hp: Mapping[str, Tensor],
     noise: Tensor,
     loss: Losses | None = None,
+    reduce_: Callable[[Tensor], object] | None = None,
 ) -> Tensor:
-    """Advance one configuration in place; returns its training loss before the step, 0-d."""
-    return _descend_(loss or task.train_loss, task, state, batch, hp, noise)
+    """Advance one configuration in place; returns its training loss before the step, 0-d.
+
+    `reduce_` changes the gradient (N,) in place before the optimiser sees it.
+    """
+    return _descend_(loss or task.train_loss, task, state, batch, hp, noise, reduce_)
 
 
 def _descend_(
@@ -149,10 +153,13 @@ def _descend_(
     batch: tuple[Tensor, ...],
     hp: Mapping[str, Tensor],
     noise: Tensor,
+    reduce_: Callable[[Tensor], object] | None = None,
 ) -> Tensor:
     theta = state.theta.detach().requires_grad_()
     losses = loss(theta, batch, hp, noise)
     (g,) = torch.autograd.grad(losses.sum(), theta)
+    if reduce_ is not None:
+        reduce_(g)
     with torch.no_grad():
         task.optimizer.update_(state.theta, state.slots, g, state.t, hp)
         state.t.add_(1)
