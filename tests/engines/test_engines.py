@@ -17,6 +17,7 @@ from ohgw.engines.engine import drive
 from ohgw.engines.search import Search
 from ohgw.schedulers import SCHEDULERS
 from ohgw.study.plan import make_plan, make_searches
+from ohgw.testing.estimators import small_task
 
 ARMS = [
     Arm(method="vanilla", recipe="plain"),
@@ -168,6 +169,29 @@ def test_every_scheduler_searches_with_and_without_the_method(name):
         assert 60 * task.steps_per_epoch <= final["work"] <= 120 * task.steps_per_epoch + 1e-6
     moved = [row for row in rows["ohgw/averaged", 0][:-1] if row["start"] == 0]
     assert all(row["configuration"] != row["proposed"] for row in moved)
+
+
+@pytest.mark.parametrize("scheduler", ["random", "asha-stopping", "hyperband", "bohb"])
+def test_states_are_kept_of_trials_that_can_go_on_alone(scheduler):
+    """Of a search that starts many: as many as a rung of one bracket, whatever the budget."""
+    task = small_task("sgd")
+    engine = make_engine("population", task)
+    plan = make_plan(
+        task,
+        arms=[Arm(method="vanilla", recipe="plain")],
+        seeds=[0],
+        scheduler=scheduler,
+        budget=600.0,
+        workers=4,
+        engine="population",
+        device="cpu",
+        threads=1,
+    )
+    (search,) = make_searches(plan, task, engine)
+    kept = []
+    drive([search], engine, lambda row: None, lambda: kept.append(len(engine.states.paused)))
+    assert len(search.trials) > 60
+    assert max(kept) <= 9 + 3 + 4  # slots of the widest bracket's rungs, and workers
 
 
 def test_one_worker_runs_one_job_at_a_time():

@@ -98,6 +98,18 @@ class PromotesTheFailed(ASHA):
         super().tell(trial, resource, score if np.isfinite(score) else -1.0)
 
 
+class EndsWhatWaits(ASHA):
+    """Gives up a trial that a later one may lift into the best third."""
+
+    def ended(self):
+        return [*super().ended(), *(t for t in range(3) if t not in self._trials._running)]
+
+
+class NeverEnds(ASHA):
+    def ended(self):
+        return []
+
+
 class TakesWorstForBest(ASHA):
     def __init__(self, space, rng, *, mode, **settings):
         super().__init__(space, rng, mode="min", **settings)
@@ -202,6 +214,8 @@ class ShrugsAtSettings(ASHA):
         (ForgetsPromotions, suite.check_resume),
         (SharesItsState, suite.check_resume),
         (TakesAnyState, suite.check_foreign_state),
+        (EndsWhatWaits, suite.check_contract),
+        (NeverEnds, suite.check_contract),
         (PromotesTheFailed, suite.check_failed_trials),
         (PromotesTheFailed, suite.check_all_failed),
         (Overshoots, suite.check_single_trial),

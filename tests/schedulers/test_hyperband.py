@@ -194,7 +194,7 @@ def test_failed_trials_leave_a_rung_smaller_than_planned():
 
 
 def test_a_proposal_that_raises_costs_no_slot():
-    trials = Trials(SPACE, np.random.default_rng(0), "min", {})
+    trials = Trials(SPACE, np.random.default_rng(0), "min", 3, {})
     brackets = Brackets(trials, [((2, 1), (1, 3))])
 
     def fails():

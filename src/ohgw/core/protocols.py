@@ -74,6 +74,14 @@ class Scheduler(Protocol):
         """The trial reached `resource` and scored `score` there."""
         ...
 
+    def ended(self) -> list[int]:
+        """Trials that will never be asked for again, since this was last called: each once.
+
+        Their states can go. A trial that might still be promoted is not among them, however long
+        ago it paused.
+        """
+        ...
+
     @property
     def expected_resource(self) -> float:
         """Resource units an admitted trial is expected to consume; prices a probe."""

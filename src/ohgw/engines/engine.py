@@ -107,10 +107,9 @@ def drive(
                     best = search.incumbent
                     if best and (best.trial, best.resource) == (report.trial, report.resource):
                         engine.keep(search.index, report.trial)
-                    # No scheduler trains beyond its maximum, or promotes what failed.
-                    if report.score is None or report.resource == search.scheduler.max_resource:
-                        engine.forget(search.index, report.trial)
                     on_row(report)
+                for trial in search.scheduler.ended():
+                    engine.forget(search.index, trial)
             elif search.done:
                 delivered = True
                 on_row(search.end(engine.test(search.index), time.perf_counter() - began))

@@ -87,17 +87,23 @@ class _Bracket:
             self._trials.append(trial)
         self._asked += 1
 
-    def tell(self, trial: int, loss: float) -> bool:
-        """True where this report closes the rung: then the best are in the slots of the next."""
+    def tell(self, trial: int, loss: float) -> list[int] | None:
+        """None while the rung is open. The report that closes it puts the best in the slots of the
+        next, and gives those that could have gone on and do not.
+        """
         self._losses[trial] = loss
         if len(self._losses) < self._slots:
-            return False
+            return None
         finite = [trial for trial in self._trials if math.isfinite(self._losses[trial])]
         finite.sort(key=self._losses.__getitem__)  # stable: ties stay in order of slots
         self._rung += 1
-        slots = self._system[self._rung][0] if self._rung < len(self._system) else 0
-        self._trials, self._asked, self._losses = finite[:slots], 0, {}
-        return True
+        if self._rung == len(self._system):
+            self._trials, losers = [], []
+        else:
+            slots = self._system[self._rung][0]
+            self._trials, losers = finite[:slots], finite[slots:]
+        self._asked, self._losses = 0, {}
+        return losers
 
     def to_list(self) -> list[Any]:
         losses = [
@@ -158,8 +164,11 @@ class Brackets:
         """
         number = self._bracket_of.pop(trial)
         bracket = self._brackets[number]
-        if not bracket.tell(trial, loss):
+        losers = bracket.tell(trial, loss)
+        if losers is None:
             return
+        for loser in losers:
+            self._trials.end(loser)
         if bracket.is_over:
             del self._brackets[number]
         else:

@@ -39,20 +39,28 @@ def resources(min_resource: Any, max_resource: Any) -> tuple[int, int]:
 class Trials:
     """Numbers trials from 0, hands out suggestions and checks what is told about them.
 
+    A trial ends where it fails and at `max_resource`; a scheduler ends those that it stops.
     `settings` are what a state must agree on to be taken over; they are JSON-able.
     """
 
     def __init__(
-        self, space: Space, rng: np.random.Generator, mode: Mode, settings: Mapping[str, Any]
+        self,
+        space: Space,
+        rng: np.random.Generator,
+        mode: Mode,
+        max_resource: int,
+        settings: Mapping[str, Any],
     ) -> None:
         if mode not in ("min", "max"):
             raise SettingError(f"mode {mode!r} is neither 'min' nor 'max'.")
         self.space = space
         self._rng = rng
+        self._max_resource = max_resource
         self._sign = 1.0 if mode == "min" else -1.0
         self._settings = {**settings, "mode": mode, "space": space.to_json()}
         self._configurations: list[Configuration] = []
         self._running: dict[int, int] = {}  # trial -> the resource it is being trained to
+        self._ended: list[int] = []
 
     def start(self, resource: int, configuration: Configuration | None = None) -> Suggestion:
         """A new trial; without a configuration, one draw from the scheduler's own stream."""
@@ -93,7 +101,19 @@ class Trials:
                 "map a score that is not finite to Metric.worst first."
             )
         del self._running[trial]
-        return self._sign * float(score) if math.isfinite(score) else math.inf
+        loss = self._sign * float(score) if math.isfinite(score) else math.inf
+        if resource == self._max_resource or loss == math.inf:
+            self.end(trial)
+        return loss
+
+    def end(self, trial: int) -> None:
+        """The trial will never be resumed."""
+        self._ended.append(trial)
+
+    def ended(self) -> list[int]:
+        """Those that ended since this was last called."""
+        found, self._ended = self._ended, []
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -101,6 +121,7 @@ class Trials:
             "rng": _plain(self._rng.bit_generator.state),
             "configurations": [dict(configuration) for configuration in self._configurations],
             "running": [[trial, resource] for trial, resource in self._running.items()],
+            "over": list(self._ended),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -119,6 +140,7 @@ class Trials:
             ) from None
         self._configurations = [dict(configuration) for configuration in state["configurations"]]
         self._running = {trial: resource for trial, resource in state["running"]}
+        self._ended = list(state.get("over", ()))  # older states lack it
 
     def _check_known(self, trial: int) -> None:
         if not 0 <= trial < len(self._configurations):

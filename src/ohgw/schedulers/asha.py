@@ -55,7 +55,7 @@ class ASHA:
         self._levels = rung_levels(low, self.max_resource, self._eta)
         self._ladder = Ladder(self._levels, self._eta)
         settings = {"scheduler": "asha", "levels": list(self._levels), "eta": self._eta}
-        self._trials = Trials(space, rng, mode, settings)
+        self._trials = Trials(space, rng, mode, self.max_resource, settings)
 
     def ask(self) -> Suggestion:
         promoted = self._ladder.promote()
@@ -72,6 +72,9 @@ class ASHA:
     def tell(self, trial: int, resource: int, score: float) -> None:
         loss = self._trials.finish(trial, resource, score)
         self._ladder.add(trial, resource, loss)
+
+    def ended(self) -> list[int]:
+        return self._trials.ended()
 
     @property
     def expected_resource(self) -> float:

@@ -91,7 +91,7 @@ class StoppingASHA:
         self._rungs = [_Rung(self._eta) for _ in self._levels[:-1]]  # none is compared at the top
         self._going: deque[tuple[int, int]] = deque()  # (trial, rung that let it pass)
         settings = {"scheduler": "asha-stopping", "levels": list(self._levels), "eta": self._eta}
-        self._trials = Trials(space, rng, mode, settings)
+        self._trials = Trials(space, rng, mode, self.max_resource, settings)
 
     def ask(self) -> Suggestion:
         if not self._going:
@@ -108,8 +108,15 @@ class StoppingASHA:
     def tell(self, trial: int, resource: int, score: float) -> None:
         loss = self._trials.finish(trial, resource, score)
         k = self._levels.index(resource)
-        if k < len(self._rungs) and self._rungs[k].passes(loss):
+        if k == len(self._rungs):
+            return
+        if self._rungs[k].passes(loss):
             self._going.append((trial, k))
+        elif math.isfinite(loss):
+            self._trials.end(trial)
+
+    def ended(self) -> list[int]:
+        return self._trials.ended()
 
     @property
     def expected_resource(self) -> float:

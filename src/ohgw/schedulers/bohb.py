@@ -84,7 +84,7 @@ class BOHB:
             **self._proposer.settings,
         }
         self._rng = rng
-        self._trials = Trials(space, rng, mode, settings)
+        self._trials = Trials(space, rng, mode, self.max_resource, settings)
         self._brackets = Brackets(self._trials, systems)
 
     def ask(self) -> Suggestion:
@@ -100,6 +100,9 @@ class BOHB:
         loss = self._trials.finish(trial, resource, score)
         self._brackets.tell(trial, loss)
         self._proposer.tell(resource, self._trials.configuration(trial), loss)
+
+    def ended(self) -> list[int]:
+        return self._trials.ended()
 
     @property
     def expected_resource(self) -> float:

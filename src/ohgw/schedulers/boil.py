@@ -134,7 +134,7 @@ class BOIL:
             "candidates": self._candidates,
             "polished": self._polished,
         }
-        self._trials = Trials(space, rng, mode, settings)
+        self._trials = Trials(space, rng, mode, self.max_resource, settings)
         self._legs = Legs(self._trials, unit)
         self._curves = Curves(last)
         self._x: list[Array] = []  # of every trial, (d,), in the unit cube
@@ -183,6 +183,9 @@ class BOIL:
         self._curves.score(trial, [epoch if math.isfinite(loss) else self._epochs.last])
         if math.isfinite(loss) and epoch < self._epochs.last:
             self._paused[trial] = epoch
+
+    def ended(self) -> list[int]:
+        return self._trials.ended()
 
     @property
     def expected_resource(self) -> float:

@@ -101,7 +101,7 @@ class DyHPO:
             "candidates": self._candidates,
             "schedule": asdict(self._schedule),
         }
-        self._trials = Trials(space, rng, mode, settings)
+        self._trials = Trials(space, rng, mode, self.max_resource, settings)
         self._begin(int(rng.integers(2**63)))
 
     def _begin(self, seed: int) -> None:
@@ -152,6 +152,9 @@ class DyHPO:
         row = self._rows[trial]
         self._race.count(improved=self._pool.tell(row, loss))
         self._open[row] = bool(self._pool.reached[row] < self._pool.steps)
+
+    def ended(self) -> list[int]:
+        return self._trials.ended()
 
     @property
     def expected_resource(self) -> float:

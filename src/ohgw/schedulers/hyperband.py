@@ -55,7 +55,7 @@ class Hyperband:
             "scheduler": "hyperband",
             "brackets": [[list(rung) for rung in system] for system in systems],
         }
-        self._trials = Trials(space, rng, mode, settings)
+        self._trials = Trials(space, rng, mode, self.max_resource, settings)
         self._brackets = Brackets(self._trials, systems)
 
     def ask(self) -> Suggestion:
@@ -69,6 +69,9 @@ class Hyperband:
 
     def tell(self, trial: int, resource: int, score: float) -> None:
         self._brackets.tell(trial, self._trials.finish(trial, resource, score))
+
+    def ended(self) -> list[int]:
+        return self._trials.ended()
 
     @property
     def expected_resource(self) -> float:

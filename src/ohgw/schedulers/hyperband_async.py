@@ -61,7 +61,7 @@ class AsyncHyperband:
             "eta": self._eta,
             "brackets": len(systems),
         }
-        self._trials = Trials(space, rng, mode, settings)
+        self._trials = Trials(space, rng, mode, self.max_resource, settings)
 
     def ask(self) -> Suggestion:
         promoted = self._ladder.promote()
@@ -78,6 +78,9 @@ class AsyncHyperband:
     def tell(self, trial: int, resource: int, score: float) -> None:
         loss = self._trials.finish(trial, resource, score)
         self._ladder.add(trial, resource, loss)
+
+    def ended(self) -> list[int]:
+        return self._trials.ended()
 
     @property
     def expected_resource(self) -> float:

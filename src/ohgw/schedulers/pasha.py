@@ -125,7 +125,7 @@ class PASHA:
             "eta": self._eta,
             "noise_quantile": self._quantile,
         }
-        self._trials = Trials(space, rng, mode, settings)
+        self._trials = Trials(space, rng, mode, self.max_resource, settings)
         self._legs = Legs(self._trials, self._unit)
         self._curves: list[list[float]] = []  # by trial: the loss of each unit below max_resource
         self._rungs = [_Rung(self._eta) for _ in self._levels[:-1]]  # none leaves the top
@@ -174,6 +174,9 @@ class PASHA:
                 self._cap += 1
                 if self._cap < len(self._rungs):
                     self._ranking = self._rank_below_cap(self._ranking.epsilon)
+
+    def ended(self) -> list[int]:
+        return self._trials.ended()
 
     @property
     def expected_resource(self) -> float:

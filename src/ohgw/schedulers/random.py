@@ -28,7 +28,11 @@ class RandomSearch:
         self.space = space
         self.mode = mode
         self._trials = Trials(
-            space, rng, mode, {"scheduler": "random", "max_resource": self.max_resource}
+            space,
+            rng,
+            mode,
+            self.max_resource,
+            {"scheduler": "random", "max_resource": self.max_resource},
         )
 
     def ask(self) -> Suggestion:
@@ -42,6 +46,9 @@ class RandomSearch:
 
     def tell(self, trial: int, resource: int, score: float) -> None:
         self._trials.finish(trial, resource, score)
+
+    def ended(self) -> list[int]:
+        return self._trials.ended()
 
     @property
     def expected_resource(self) -> float:

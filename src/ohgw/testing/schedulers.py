@@ -71,6 +71,7 @@ class Referee:
     running: list[Suggestion] = field(default_factory=list)
     reached: dict[int, int] = field(default_factory=dict)  # trial -> resource of its last report
     last_loss: dict[int, float] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
     trace: list[Suggestion] = field(default_factory=list)
     order: np.random.Generator = field(default_factory=lambda: np.random.default_rng(3))
 
@@ -97,6 +98,15 @@ class Referee:
         self.last_loss[done.trial] = loss
         score = loss if self.scheduler.mode == "min" else -loss
         self.scheduler.tell(done.trial, done.resource, score)
+        for trial in self.scheduler.ended():
+            assert trial in self.reached, f"trial {trial} ended before it reported"
+            assert trial not in self.ended, f"trial {trial} ended twice"
+            assert all(trial != other.trial for other in self.running), (
+                f"trial {trial} ended while it is being trained"
+            )
+            self.ended.add(trial)
+        if done.resource == self.scheduler.max_resource or not math.isfinite(loss):
+            assert done.trial in self.ended, f"trial {done.trial} cannot go on, and did not end"
 
     def _check(self, suggestion: Suggestion) -> None:
         trial = suggestion.trial
@@ -110,6 +120,7 @@ class Referee:
         assert all(trial != other.trial for other in self.running), (
             f"{suggestion} was asked while the trial is being trained"
         )
+        assert trial not in self.ended, f"{suggestion} goes on with a trial that ended"
         if suggestion.is_new:
             assert trial not in self.reached, f"{suggestion} starts a trial that exists"
             return
