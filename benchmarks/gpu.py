@@ -40,7 +40,6 @@ from ohgw.hypergrad import get_estimator
 from ohgw.testing.estimators import central_differences, draw_probe
 from ohgw.training.dynamics import decode, train_step
 
-BUNDLED = [name for name, task in tasks.TASKS.items() if task.bundled]
 SEARCH = {"task": "breast-cancer", "budget": 60, "workers": 4, "engine": "population"}
 REPEATS = 5
 
@@ -63,7 +62,7 @@ def device_facts(device: str, small: bool) -> dict[str, Any]:
 def hypergradients(device: str, small: bool) -> list[dict[str, Any]]:
     """The largest difference beside the largest coordinate, through one step."""
     rows = []
-    for name in BUNDLED[:1] if small else BUNDLED:
+    for name in tasks.BUNDLED[:1] if small else tasks.BUNDLED:
         task = tasks.load(name, device, torch.float64)
         assert isinstance(task, DifferentiableTask)
         probe = draw_probe(task, 1)
@@ -110,7 +109,7 @@ def agreement(device: str, small: bool) -> dict[str, Any]:
 def steps(device: str, small: bool) -> list[dict[str, Any]]:
     lanes = (2,) if small else (16, 64, 256)
     rows = []
-    for name in BUNDLED[:1] if small else BUNDLED:
+    for name in tasks.BUNDLED[:1] if small else tasks.BUNDLED:
         task = tasks.load(name, device)
         assert isinstance(task, DifferentiableTask)
         for count in lanes:

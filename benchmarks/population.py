@@ -222,7 +222,6 @@ def show(results: Sequence[Result], console: Console) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What the population engine saves.")
-    bundled = [name for name, task in tasks.TASKS.items() if task.bundled]
     parser.add_argument("--task", help="one task instead of all; options after colons")
     parser.add_argument("--lanes", type=int, nargs="+", default=LANES, metavar="P")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
@@ -230,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if min(options.lanes) < 1:
         parser.error("--lanes must be at least 1")
     torch.set_num_threads(1)
-    names = [options.task] if options.task else bundled
+    names = [options.task] if options.task else tasks.BUNDLED
     results = []
     with tuned_process(), Console(stderr=True).status("") as status:  # tuned as every search is
         for name in names:

@@ -184,15 +184,14 @@ def show(results: Sequence[Result], console: Console) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What a probe costs.")
-    bundled = [name for name, task in tasks.TASKS.items() if task.bundled]
-    parser.add_argument("--task", choices=bundled, help="one task instead of all")
+    parser.add_argument("--task", choices=tasks.BUNDLED, help="one task instead of all")
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="searches for each share; 0 skips them"
     )
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
-    names = [options.task] if options.task else bundled
+    names = [options.task] if options.task else tasks.BUNDLED
     results = []
     with tuned_process(), Console(stderr=True).status("") as status:  # tuned as every search is
         for name in names:

@@ -99,7 +99,7 @@ def record(name: str, trials: int, recipe: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Record learning curves.")
-    parser.add_argument("task", choices=sorted(tasks.TASKS))
+    parser.add_argument("task", choices=sorted(tasks.DIFFERENTIABLE))
     parser.add_argument("--trials", type=int, default=512)
     parser.add_argument("--recipe", default="plain")
     options = parser.parse_args()

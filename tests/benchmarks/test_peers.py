@@ -17,10 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ohgw.core.domains import Float
-from ohgw.tasks import TASKS, load
+from ohgw.tasks import BUNDLED, load
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-BUNDLED = [name for name, task in TASKS.items() if task.bundled]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ohgw.core.protocols import DifferentiableTask
-from ohgw.tasks import TASKS, load
+from ohgw.tasks import BUNDLED, load
 from ohgw.training.dynamics import State, initial_state, step_
 from ohgw.training.optimizers import AdamW
 
@@ -25,7 +25,7 @@ def module():
         yield importlib.import_module
 
 
-@pytest.fixture(params=[name for name, task in TASKS.items() if task.bundled])
+@pytest.fixture(params=BUNDLED)
 def task(request):
     return load(request.param, dtype=torch.float64)
 

@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ohgw.cli import _options as options
-from ohgw.tasks import TASKS
+from ohgw.tasks import TASKS, TaskClass
 from ohgw.tasks._common import ClassificationTask
 from ohgw.tasks._mixed import MixableTask
-from ohgw.tasks.xgboost import XGBoost
 
 
 def command(as_json: options.Json = False) -> None:
@@ -49,14 +48,14 @@ def command(as_json: options.Json = False) -> None:
     Console().print(table)
 
 
-def _steps_per_epoch(task: type[ClassificationTask | XGBoost]) -> int | None:
+def _steps_per_epoch(task: TaskClass) -> int | None:
     """None where it depends on data that have to be found, or where there are no steps."""
     if not task.bundled or not issubclass(task, ClassificationTask):
         return None
     return task().steps_per_epoch
 
 
-def _mixed(task: type[ClassificationTask | XGBoost]) -> str:
+def _mixed(task: TaskClass) -> str:
     """What `space=mixed` adds."""
     if not issubclass(task, MixableTask):
         return ""

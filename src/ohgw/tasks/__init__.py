@@ -9,7 +9,11 @@ from ohgw.core.errors import SettingError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.spec import read_spec
 from ohgw.tasks._common import ClassificationTask
+from ohgw.tasks._reinforcement import ReinforcementTask
+from ohgw.tasks.acrobot import Acrobot
+from ohgw.tasks.atari import Atari
 from ohgw.tasks.breast_cancer import BreastCancer
+from ohgw.tasks.cartpole import CartPole
 from ohgw.tasks.charlm import CharLM
 from ohgw.tasks.cifar10 import Cifar10
 from ohgw.tasks.cifar100 import Cifar100
@@ -20,7 +24,9 @@ from ohgw.tasks.tabular import Tabular
 from ohgw.tasks.wikitext import WikiText
 from ohgw.tasks.xgboost import XGBoost
 
-TASKS: dict[str, type[ClassificationTask] | type[XGBoost]] = {
+TaskClass = type[ClassificationTask] | type[ReinforcementTask] | type[XGBoost]
+
+TASKS: dict[str, TaskClass] = {
     Digits.name: Digits,
     BreastCancer.name: BreastCancer,
     Tabular.name: Tabular,
@@ -31,8 +37,12 @@ TASKS: dict[str, type[ClassificationTask] | type[XGBoost]] = {
     Cifar10.name: Cifar10,
     Cifar100.name: Cifar100,
     WikiText.name: WikiText,
+    CartPole.name: CartPole,
+    Acrobot.name: Acrobot,
+    Atari.name: Atari,
 }
 DIFFERENTIABLE = [name for name, task in TASKS.items() if issubclass(task, ClassificationTask)]
+BUNDLED = [name for name in DIFFERENTIABLE if TASKS[name].bundled]  # and differentiable
 
 
 def load(

@@ -1,0 +1,24 @@
+"""`acrobot`: swing two links up, by PPO.
+
+Environment: `_control.Acrobots`, Acrobot-v1's: minus a point a step until the tip is up, 500 steps
+at most. In this package.
+Model: `_ppo.Perceptrons`, actor and critic of two hidden layers of 64; 9,476 parameters.
+Training: `_reinforcement`, 4,096 steps in four copies for each unit of resource.
+"""
+
+import numpy as np
+
+from ohgw.tasks._control import Acrobots
+from ohgw.tasks._ppo import Perceptrons
+from ohgw.tasks._reinforcement import ReinforcementTask
+
+
+class Acrobot(ReinforcementTask):
+    """The return is minus the number of steps until the tip was up."""
+
+    name = "acrobot"
+    small = "acrobot"
+    policy = Perceptrons(Acrobots.observations, Acrobots.actions)
+
+    def make(self, count: int, rng: np.random.Generator, *, training: bool) -> Acrobots:
+        return Acrobots(count, rng)
