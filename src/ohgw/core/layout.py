@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ohgw.core.errors import RecordError
-from ohgw.core.records import RECORDS_NAME, Plan
+from ohgw.core.records import RECORDS_NAME, Plan, first_fault
 
 STUDY_NAME = "study.yaml"
 CELLS = "cells"
@@ -211,8 +211,7 @@ def _validated(model: type[M], content: Any, path: Path) -> M:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place, message = first_fault(error)
         raise RecordError(
-            f"{path}: {first['msg']} (at {place}). Restore the file from a copy."
+            f"{path}: {message} (at {place}). Restore the file from a copy."
         ) from None

@@ -117,13 +117,18 @@ def parse_line(line: str, where: str) -> Header | Report | Final:
     try:
         return _ROW.validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place, message = first_fault(error)
         raise RecordError(
-            f"{where}: not a record row: {first['msg']} (at {place or 'start of line'}; "
+            f"{where}: not a record row: {message} (at {place or 'start of line'}; "
             f"line begins {line[:60]!r}). Restore the file from a copy, or start again in an "
             "empty directory."
         ) from None
+
+
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """Where the first thing that is wrong stands, "" for all of it, and what is wrong with it."""
+    first = error.errors()[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"]
 
 
 def read_records(path: Path) -> tuple[Header, list[Report], list[Final]]:

@@ -20,7 +20,7 @@ import ohgw.conf
 from ohgw import tasks
 from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.layout import CellPlan, StudyPlan, Sweep, file_name
-from ohgw.core.records import Arm, Plan
+from ohgw.core.records import Arm, Plan, first_fault
 from ohgw.core.spec import read_spec, spec_options
 from ohgw.engines.build import resolve_device
 from ohgw.study.plan import CALIBRATION_ARM, Task, make_plan
@@ -136,11 +136,10 @@ def _read(name: str, overrides: Sequence[str], config_dir: Path | None) -> _Conf
     try:
         return _Configuration.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place, message = first_fault(error)
         raise SettingError(
-            f"Study {name!r}: {place or 'the configuration'}: {first['msg']} "
-            f"(found {first['input']!r})."
+            f"Study {name!r}: {place or 'the configuration'}: {message} "
+            f"(found {error.errors()[0]['input']!r})."
         ) from None
 
 
