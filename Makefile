@@ -57,7 +57,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing ohgw with its development extras into $(VENV) (a minute or two the first time)"
-	@$(PIP) install --editable '.[dev,oracles,review,mlflow,wandb,notebook,transformers,xgboost,atari,optuna,ray,lightning,slurm]'
+	@$(PIP) install --editable '.[dev,oracles,review,mlflow,wandb,notebook,transformers,huggingface,xgboost,atari,optuna,ray,lightning,slurm]'
 	@# Syne Tune requires the xgboost with CUDA, half a gigabyte that would overwrite xgboost-cpu.
 	@$(PIP) install --no-deps syne-tune
 	@touch $(VENV)/.installed $@

@@ -6,6 +6,7 @@ import pyarrow
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
 
 from ohgw.tasks import load
 from ohgw.tasks._tables import TABLES
@@ -28,6 +29,8 @@ TINY = {
     "fashion-mnist": "fashion-mnist:width=2:examples=160:batch_size=8",
     "cifar10": "cifar10:depth=8:width=4:examples=160:batch_size=8",
     "cifar100": "cifar100:depth=8:width=4:examples=160:batch_size=8",
+    "vit": "cifar10:model=vit-ti:patch=16:depth=2:width=8:heads=2:examples=160:batch_size=8",
+    "imagenet": "imagenet:model=resnet14:width=2:size=32:examples=160:batch_size=8",
     "wikitext": (
         "wikitext:layers=1:width=8:heads=2:context=16:vocabulary=280:examples=400:batch_size=4"
     ),
@@ -45,6 +48,20 @@ def images(path, rng, shape, splits):
         noise = rng.integers(-20, 20, (classes * each, *shape[1:]))
         content |= {f"x_{split}": (pattern[y] + noise).astype(np.uint8), f"y_{split}": y}
     np.savez(path, **content)
+
+
+def photographs(path, rng, classes, splits):
+    """A folder as ImageNet is laid out: so many noisy images per class, of several sizes."""
+    pattern = rng.integers(20, 236, (classes, 2, 2, 3))
+    for split, each in splits.items():
+        for label in range(classes):
+            folder = path / split / f"n{label:08d}"
+            folder.mkdir(parents=True)
+            for k in range(each):
+                height, width = 48 + 2 * rng.integers(0, 12, 2)
+                image = pattern[label].repeat(height // 2, 0).repeat(width // 2, 1)
+                image = (image + rng.integers(-20, 20, image.shape)).astype(np.uint8)
+                Image.fromarray(image).save(folder / f"{folder.name}_{k}.JPEG", quality=90)
 
 
 def made_up_table(name, regression, rows=600):
@@ -72,6 +89,7 @@ def miniature(tmp_path_factory):
     # ten of the hundred classes: few images tell them apart
     images(place / "cifar100_14k.npz", rng, (10, 32, 32, 3), {"train": 30, "val": 12, "test": 12})
     images(place / "fashion_mnist.npz", rng, (10, 28, 28), {"train": 36, "test": 12})
+    photographs(place / "imagenet", np.random.default_rng(1), 10, {"train": 24, "val": 4})
     for name, source in TABLES.items():
         made_up_table(name, source.regression).to_parquet(place / source.file)
     words = ["".join(rng.choice(list("aeinorst"), rng.integers(1, 8))) for _ in range(200)]

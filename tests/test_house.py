@@ -85,6 +85,7 @@ def test_declared_dependencies_are_those_that_the_source_imports():
                 modules.add(node.module.partition(".")[0])
     foreign = modules - set(sys.stdlib_module_names) - {"ohgw", "pynvml"}
     names = {
+        "PIL": "pillow",
         "ale_py": "ale-py",
         "hydra": "hydra-core",
         "omegaconf": "hydra-core",

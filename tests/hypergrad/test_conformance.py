@@ -25,10 +25,11 @@ NARROW = {
     "fashion-mnist": "fashion-mnist:width=1:examples=160:batch_size=2",
     "cifar10": "cifar10:depth=8:width=1:examples=160:batch_size=2",
     "cifar100": "cifar100:depth=8:width=1:examples=120:batch_size=2",
+    "imagenet": "imagenet:model=resnet14:width=1:size=40:examples=160:batch_size=3",
 }
 
 
-@pytest.fixture(scope="module", params=DIFFERENTIABLE)
+@pytest.fixture(scope="module", params=[*DIFFERENTIABLE, "vit"])
 def shipped(request, load_small):
     return load_small(NARROW.get(request.param, request.param))
 

@@ -184,7 +184,9 @@ class DifferentiableTask(Protocol):
     def data(self) -> "Mapping[str, tuple[Tensor, ...]]":
         """Tensors by split, 'train', 'val' and 'test', examples first.
 
-        Metrics of a further split are reported with those of 'test', its name in front.
+        Metrics of a further split are reported with those of 'test', its name in front. Tensors
+        too large for `device` may lie in the host's memory: mini-batches are moved, and what is
+        evaluated the task moves part by part.
         """
         ...
 

@@ -1,6 +1,10 @@
-"""What a user writes to name a plug-in and set its options: `name` or `name:option=value:...`."""
+"""What a user writes to name a plug-in and set its options: `name` or `name:option=value:...`.
+
+A value `hf:NAME`, a data set of Hugging Face, keeps its colon.
+"""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +22,7 @@ def read_spec(
     Raises `UnknownNameError` for the name or an option and `SettingError` for a
     setting that does not read option=value.
     """
-    name, *settings = spec.split(":")
+    name, *settings = re.split("(?<!=hf):", spec)
     if name not in table:
         raise UnknownNameError(kind, name, table)
     known = spec_options(table[name], common)

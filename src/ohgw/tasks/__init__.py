@@ -20,6 +20,7 @@ from ohgw.tasks.cifar100 import Cifar100
 from ohgw.tasks.digits import Digits
 from ohgw.tasks.fashion_mnist import FashionMNIST
 from ohgw.tasks.ft_transformer import FTTransformerTask
+from ohgw.tasks.imagenet import ImageNet
 from ohgw.tasks.tabular import Tabular
 from ohgw.tasks.wikitext import WikiText
 from ohgw.tasks.xgboost import XGBoost
@@ -36,6 +37,7 @@ TASKS: dict[str, TaskClass] = {
     FashionMNIST.name: FashionMNIST,
     Cifar10.name: Cifar10,
     Cifar100.name: Cifar100,
+    ImageNet.name: ImageNet,
     WikiText.name: WikiText,
     CartPole.name: CartPole,
     Acrobot.name: Acrobot,

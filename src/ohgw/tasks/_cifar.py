@@ -1,10 +1,4 @@
-"""CIFAR-10 and CIFAR-100: the residual network of `_resnet` on 32 x 32 photographs.
-
-Whatever evaluates normalises with statistics of training images under the very parameters that it
-evaluates, which is right for averaged weights too, as no running average would be: those of eight
-mini-batches for metrics (1,024 images; Wu & Johnson 2021 find 10^3 to 10^4 enough), of one for a
-probe's look, whose cost is charged and whose models have taken a few steps of such mini-batches.
-"""
+"""CIFAR-10 and CIFAR-100: 32 x 32 photographs, by a residual network or a vision transformer."""
 
 import pickle
 import tarfile
@@ -13,24 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ohgw.core.errors import SettingError
 from ohgw.tasks import _data
-from ohgw.tasks._common import check_count, cross_entropy
+from ohgw.tasks._common import check_count
 from ohgw.tasks._corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from ohgw.tasks._images import CHUNK, ImageTask, Source, Split, hold_out, read_npz, turns
+from ohgw.tasks._images import Source, Split, hold_out, read_npz, turns
+from ohgw.tasks._networks import NetworkTask, check_model, refuse, vision_transformer
 from ohgw.tasks._resnet import ResNet
+from ohgw.tasks._vit import ViT
 
 VALIDATION = 5_000  # of the official training images
 CORRUPTED = 500  # test images that corruptions are tried on
-
-# Mini-batches of training images whose statistics normalise:
-METRICS_STATISTICS = 8
-LOOK_STATISTICS = 1
+SIZE = 32  # of an image's side, in pixels
+DEPTH, WIDTH, PATCH = 20, 16, 4  # by default
 
 
-class CifarTask(ImageTask):
+class CifarTask(NetworkTask):
     """Base of the two: a subclass names the classes, the archive's parts, and the subset."""
 
     classes: int
@@ -44,6 +37,7 @@ class CifarTask(ImageTask):
     min_resource = 1
     max_resource = 81
     batch_size = 128
+    metrics_statistics = 8  # 1,024 images
 
     def __init__(
         self,
@@ -52,18 +46,20 @@ class CifarTask(ImageTask):
         *,
         batch_size: int | None = None,
         label_noise: float = 0.0,
-        depth: int = 20,
-        width: int = 16,
+        model: str = "resnet",
+        depth: int | None = None,
+        width: int | None = None,
+        patch: int | None = None,
+        heads: int | None = None,
         examples: int | None = None,
         corruptions: bool = False,
     ):
-        """`depth` is 6n + 2; `examples` is the number of training images, by default all.
+        """`model` is resnet, vit-ti or vit-s; `patch` and `heads` are the latter's.
 
-        With `corruptions`, a search's best model is also scored on corrupted test images.
+        `depth` is 6n + 2 for resnet (20 by default, of `width` 16) and counts blocks otherwise (12,
+        as published); `examples` is the number of training images, by default all. With
+        `corruptions`, a search's best model is also scored on corrupted test images.
         """
-        if not isinstance(depth, int) or depth < 8 or depth % 6 != 2:
-            raise SettingError(f"depth={depth!r} of {self.name!r} must be 6n + 2: 8, 14, 20 ...")
-        check_count(self.name, "width", width)
         if not isinstance(corruptions, bool):
             raise SettingError(
                 f"corruptions={corruptions!r} of {self.name!r} must be true or false."
@@ -74,12 +70,37 @@ class CifarTask(ImageTask):
             batch_size=batch_size,
             label_noise=label_noise,
             examples=examples,
+            model=model,
             depth=depth,
             width=width,
+            patch=patch,
+            heads=heads,
             corruptions=corruptions,
         )
-        self.net = ResNet(depth, width, classes=self.classes)
+        self.net = self._network(model, depth, width, patch, heads)
         self.layout = self.net.layout
+
+    def _network(
+        self, model: str, depth: int | None, width: int | None, patch: int | None, heads: int | None
+    ) -> ResNet | ViT:
+        check_model(self.name, model, ["resnet"])
+        if model != "resnet":
+            return vision_transformer(
+                self.name,
+                model,
+                size=SIZE,
+                classes=self.classes,
+                patch=PATCH if patch is None else patch,
+                depth=depth,
+                width=width,
+                heads=heads,
+            )
+        refuse(self.name, model, patch=patch, heads=heads)
+        depth, width = DEPTH if depth is None else depth, WIDTH if width is None else width
+        if not isinstance(depth, int) or depth < 8 or depth % 6 != 2:
+            raise SettingError(f"depth={depth!r} of {self.name!r} must be 6n + 2: 8, 14, 20 ...")
+        check_count(self.name, "width", width)
+        return ResNet(depth, width, classes=self.classes)
 
     def _find(self, examples: int | None) -> Source:
         """The official archive, or the subset where that is found alone and is large enough."""
@@ -97,27 +118,6 @@ class CifarTask(ImageTask):
             return {}
         x, y = (part[:CORRUPTED] for part in test)
         return {name: (corrupt(x, name), np.tile(y, SEVERITIES)) for name in CORRUPTIONS}
-
-    def init(self, generator: torch.Generator) -> Tensor:
-        return self._place(self.net.init(generator))[0]
-
-    def train_logits(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
-        """Logits (B, classes) under the mini-batch's own statistics."""
-        return self.net.logits(weights, x)
-
-    def logits(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
-        return self._evaluated(weights, x, METRICS_STATISTICS)
-
-    def loss(self, theta: Tensor, batch: tuple[Tensor, ...]) -> Tensor:
-        x, y = batch
-        return cross_entropy(self._evaluated(self.layout.split(theta), x, LOOK_STATISTICS), y)
-
-    def _evaluated(self, weights: dict[str, Tensor], x: Tensor, statistics: int) -> Tensor:
-        seen = self.data["train"][0][: statistics * self.batch_size]
-        moments = self.net.moments(weights, seen)
-        return torch.cat(
-            [self.net.logits(weights, part, moments) for part in torch.split(x, CHUNK)]
-        )
 
 
 @cache

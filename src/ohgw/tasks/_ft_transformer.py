@@ -6,7 +6,7 @@ which the first attention does without, mix them with one more token; from that 
 In the last block nothing but this token is computed. The authors' defaults, three blocks of width
 192 with 8 heads, have 893,179 parameters on California housing, as published.
 
-Dropout is Gaussian, as in `_transformer`; there is none within the feed-forward layer, where the
+Dropout is Gaussian, as in `_attention`; there is none within the feed-forward layer, where the
 authors have 0.1.
 """
 
@@ -18,9 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ohgw.core.errors import SettingError
+from ohgw.tasks._attention import Dropout, attend, check_heads, layer_norm, split_heads
 from ohgw.tasks._common import Layout
-from ohgw.tasks._transformer import dropout_std, gaussian_dropout, layer_norm, pieces
 
 TOKENS = {"read", "number", "category", "token_bias"}  # what makes tokens
 
@@ -38,10 +37,7 @@ class FTTransformer:
     hidden: int = 256  # of the feed-forward layer; 4/3 of the width
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise SettingError(
-                f"heads={self.heads} do not divide width={self.width}: each has an equal part."
-            )
+        check_heads(self.width, self.heads)
 
     @property
     def tokens(self) -> int:
@@ -123,13 +119,11 @@ class FTTransformer:
         self, w: dict[str, Tensor], x: Tensor, hp: Mapping[str, Tensor], noise: Tensor | None
     ) -> Tensor:
         """Logits (B, outputs). With `noise` (n,) comes dropout at the rates of `hp`."""
-        batch, width, heads, tokens = x.shape[0], self.width, self.heads, self.tokens
+        batch, tokens = x.shape[0], self.tokens
+        dropout = None
         if noise is not None:
-            attention_std = dropout_std(hp["attention_dropout"])
-            residual_std = dropout_std(hp["residual_dropout"])
-            numbers = pieces(noise, [batch * n for n in self.noise])
-        # Tokens stay flat, (B tokens, width): a population then multiplies one matrix per lane.
-        h = self._tokens(w, x).reshape(-1, width)
+            dropout = Dropout(hp, noise, [batch * n for n in self.noise])
+        h = self._tokens(w, x).reshape(-1, self.width)
         for layer in range(self.layers):
             z = h
             if layer:
@@ -138,25 +132,18 @@ class FTTransformer:
             if layer == self.layers - 1:
                 h, asking = (part.reshape(batch, tokens, -1)[:, 0] for part in (h, z))
             q = torch.addmm(w[f"query_bias{layer}"], asking, w[f"query{layer}"])
-            q = q.reshape(batch, -1, heads, width // heads).transpose(1, 2)  # (B, H, asking, C)
             kv = torch.addmm(w[f"key_value_bias{layer}"], z, w[f"key_value{layer}"])
-            k, v = kv.reshape(batch, tokens, 2, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-            weights = ((q / math.sqrt(width // heads)) @ k.transpose(-1, -2)).softmax(-1)
-            if noise is not None:
-                weights = gaussian_dropout(weights, attention_std, next(numbers))
-            z = (weights @ v).transpose(1, 2).reshape(h.shape)
+            (q,) = split_heads(q, batch, 1, self.heads)
+            k, v = split_heads(kv, batch, 2, self.heads)
+            z = attend(q, k, v, dropout=dropout)
             z = torch.addmm(w[f"attention_out_bias{layer}"], z, w[f"attention_out{layer}"])
-            if noise is not None:
-                z = gaussian_dropout(z, residual_std, next(numbers))
-            h = h + z
+            h = h + (z if dropout is None else dropout.residual(z))
             z = layer_norm(h, w[f"forward_scale{layer}"], w[f"forward_shift{layer}"])
             z = torch.addmm(w[f"forward_in_bias{layer}"], z, w[f"forward_in{layer}"])
             value, gate = z.chunk(2, -1)
             z = value * F.relu(gate)
             z = torch.addmm(w[f"forward_out_bias{layer}"], z, w[f"forward_out{layer}"])
-            if noise is not None:
-                z = gaussian_dropout(z, residual_std, next(numbers))
-            h = h + z
+            h = h + (z if dropout is None else dropout.residual(z))
         h = F.relu(layer_norm(h, w["head_scale"], w["head_shift"]))
         return torch.addmm(w["head_bias"], h, w["head"])
 

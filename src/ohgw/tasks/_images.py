@@ -85,7 +85,7 @@ class ImageTask(ClassificationTask):
             "test": source.test,
             **self._further(source.test),
         }
-        mean, std = (self._place(moment.reshape(-1, 1, 1))[0] for moment in _colour(x))
+        mean, std = (self._place(moment.reshape(-1, 1, 1))[0] for moment in colour(x))
         return {
             split: (
                 (self._pixels(images) - mean) / std,
@@ -124,14 +124,19 @@ def hold_out(train: Split, count: int) -> tuple[Split, Split]:
 
 def turns(x: np.ndarray, y: np.ndarray) -> Split:
     """In an order where classes take turns."""
-    rank = np.zeros(len(y), np.int64)
-    for label in np.unique(y):
-        rank[y == label] = np.arange((y == label).sum())
-    order = np.lexsort((y, rank))
+    order = turn_order(y)
     return x[order], y[order]
 
 
-def _colour(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def turn_order(y: np.ndarray) -> np.ndarray:
+    """Positions (n,) in an order where classes take turns."""
+    rank = np.zeros(len(y), np.int64)
+    for label in np.unique(y):
+        rank[y == label] = np.arange((y == label).sum())
+    return np.lexsort((y, rank))
+
+
+def colour(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation of each channel, (channels,); by counts, which need no copy as floats."""
     values = np.arange(256)
     channels = range(images.shape[-1])

@@ -1,34 +1,24 @@
 """Language models: a GPT-2-shaped transformer (Radford et al. 2019) and the tasks that train one.
 
 Learned positions, layer normalisation before each sub-layer, one matrix for the embedding and the
-logits. Attention and residual dropout are Gaussian (Srivastava et al. 2014, section 10): noise of
-the same mean and variance as Bernoulli dropout, multiplied in, which has a pathwise derivative
-with respect to the rate.
+logits.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ohgw.core.errors import SettingError
+from ohgw.tasks._attention import Dropout, block, block_shapes, check_heads, layer_norm
 from ohgw.tasks._common import ClassificationTask, Layout, cross_entropy
 
 # One training step's noise is at most this long (a prime, so that what repeats does not fall on
 # the same positions); a longer need reads it again and again. 12 layers on windows of 1,024
 # tokens would otherwise draw 170 million numbers for each window.
 MAX_NOISE = 4_194_301
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "gelu": partial(F.gelu, approximate="tanh"),  # GPT-2's
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +33,7 @@ class Transformer:
     activation: str
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise SettingError(
-                f"heads={self.heads} do not divide width={self.width}: each has an equal part."
-            )
+        check_heads(self.width, self.heads)
 
     @property
     def layout(self) -> Layout:
@@ -57,20 +44,7 @@ class Transformer:
             "position": (self.context, width),
         }
         for layer in range(self.layers):
-            shapes |= {
-                f"norm_scale{2 * layer}": (width,),
-                f"norm_bias{2 * layer}": (width,),
-                f"qkv{layer}": (width, 3 * width),
-                f"qkv_bias{layer}": (3 * width,),
-                f"attention_out{layer}": (width, width),
-                f"attention_bias{layer}": (width,),
-                f"norm_scale{2 * layer + 1}": (width,),
-                f"norm_bias{2 * layer + 1}": (width,),
-                f"mlp_in{layer}": (width, 4 * width),
-                f"mlp_bias{layer}": (4 * width,),
-                f"mlp_out{layer}": (4 * width, width),
-                f"mlp_out_bias{layer}": (width,),
-            }
+            shapes |= block_shapes(layer, width)
         return Layout(shapes | {"final_scale": (width,), "final_bias": (width,)})
 
     @property
@@ -111,37 +85,25 @@ class Transformer:
 
         With `noise` (n,) comes dropout at the rates of `hp`; None is evaluation.
         """
-        # Tokens stay flat, (B T, C): a population then multiplies one matrix per lane, where
-        # (B, T, C) would become B small products per lane, several times slower on a CPU.
-        batch, context, width, heads = x.shape[0], self.context, self.width, self.heads
-        activate = ACTIVATIONS[self.activation]
+        batch, width = x.shape[0], self.width
         h = (w["embedding"][x] + w["position"]).reshape(-1, width)
+        dropout = None
         if noise is not None:
-            attention_std = dropout_std(hp["attention_dropout"])
-            residual_std = dropout_std(hp["residual_dropout"])
-            numbers = pieces(noise, [batch * n for n in self.noise])
+            dropout = Dropout(hp, noise, [batch * n for n in self.noise])
         for layer in range(self.layers):
-            z = layer_norm(h, w[f"norm_scale{2 * layer}"], w[f"norm_bias{2 * layer}"])
-            qkv = torch.addmm(w[f"qkv_bias{layer}"], z, w[f"qkv{layer}"])
-            q, k, v = qkv.reshape(batch, context, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-            scores = (q / math.sqrt(width // heads)) @ k.transpose(-1, -2)  # (B, H, T, T)
-            weights = (scores + future).softmax(-1)
-            if noise is not None:
-                weights = gaussian_dropout(weights, attention_std, next(numbers))
-            z = (weights @ v).transpose(1, 2).reshape(h.shape)
-            z = torch.addmm(w[f"attention_bias{layer}"], z, w[f"attention_out{layer}"])
-            if noise is not None:
-                z = gaussian_dropout(z, residual_std, next(numbers))
-            h = h + z
-            z = layer_norm(h, w[f"norm_scale{2 * layer + 1}"], w[f"norm_bias{2 * layer + 1}"])
-            z = torch.addmm(w[f"mlp_bias{layer}"], z, w[f"mlp_in{layer}"])
-            z = torch.addmm(w[f"mlp_out_bias{layer}"], activate(z), w[f"mlp_out{layer}"])
-            if noise is not None:
-                z = gaussian_dropout(z, residual_std, next(numbers))
-            h = h + z
+            h = block(
+                w,
+                layer,
+                h,
+                batch=batch,
+                heads=self.heads,
+                activation=self.activation,
+                mask=future,
+                dropout=dropout,
+            )
         h = layer_norm(h, w["final_scale"], w["final_bias"])
         logits = h @ w["embedding"].transpose(-1, -2)  # the embedding is tied
-        return logits.reshape(batch, context, -1)
+        return logits.reshape(batch, self.context, -1)
 
 
 class LanguageTask(ClassificationTask):
@@ -184,31 +146,3 @@ def windows(code: np.ndarray, context: int) -> tuple[np.ndarray, np.ndarray]:
     count = (len(code) - 1) // context
     used = count * context
     return code[:used].reshape(count, context), code[1 : used + 1].reshape(count, context)
-
-
-def dropout_std(rate: Tensor) -> Tensor:
-    """Deviation of the multiplicative noise that matches Bernoulli dropout at this rate."""
-    return (rate / (1 - rate)).sqrt()
-
-
-def gaussian_dropout(x: Tensor, std: Tensor, noise: Tensor) -> Tensor:
-    """x (1 + std * noise), with noise of as many numbers as x."""
-    # in this order no pass over the noise is needed in the backward pass
-    return x * (1 + std * noise.reshape(x.shape))
-
-
-def layer_norm(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Layer normalisation over the last dimension (Ba et al. 2016)."""
-    return F.layer_norm(x, x.shape[-1:]) * scale + bias
-
-
-def pieces(noise: Tensor, sizes: list[int]) -> Iterator[Tensor]:
-    """Consecutive parts of the noise (n,), from its start again where it ends."""
-    if sum(sizes) == len(noise):
-        yield from torch.split_with_sizes(noise, sizes)
-        return
-    ends = np.cumsum([0, *sizes])
-    for first, last in pairwise(int(end) for end in ends):
-        start = first % len(noise)
-        rounds = -(-(start + last - first) // len(noise))
-        yield noise.repeat(rounds)[start : start + last - first]

@@ -62,8 +62,14 @@ class Feed:
         return order, offsets, validation
 
     def batch(self, indices: Tensor, split: str = "train") -> tuple[Tensor, ...]:
-        """Examples at `indices` (..., B): tensors (..., B, ...)."""
-        return tuple(tensor[indices] for tensor in self.task.data[split])
+        """Examples at `indices` (..., B): tensors (..., B, ...) on the task's device.
+
+        Data too large for the device lie in the host's memory; only mini-batches are copied.
+        """
+        return tuple(
+            tensor[indices.to(tensor.device)].to(self.task.device)
+            for tensor in self.task.data[split]
+        )
 
     def noise(self, offsets: Tensor) -> Tensor:
         """Windows at `offsets` (n,): (n, noise_size)."""
