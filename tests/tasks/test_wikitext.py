@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from ohgw.core.errors import DataError, MissingExtraError, SettingError
-from ohgw.engines.states import final_metrics
-from ohgw.tasks import _bpe, _data, _transformer, load, wikitext
+from ohgw.engines.states import final_metrics, score
+from ohgw.tasks import _attention, _data, _tokens, _transformer, load, wikitext
 from ohgw.tasks._transformer import Transformer
 from ohgw.training.dynamics import decode
 from ohgw.training.feed import initial_parameters
@@ -26,6 +26,9 @@ GPT2_SMALL = Transformer(50_257, 768, 12, 12, 1024, "gelu")
 
 def tokens_needed():
     pytest.importorskip("tokenizers", reason="the extra 'transformers' is not installed")
+
+
+SMALL = "wikitext:layers=1:width=8:heads=2:context=16:vocabulary=280:examples=400"
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +116,7 @@ def test_logits_equal_torch_layers(layers):
 def test_noise_that_is_too_long_repeats(task, monkeypatch):
     """Every number is used, in its place, and the training loss stays a function of the rates."""
     noise = torch.arange(7.0)
-    pieces = list(_transformer.pieces(noise, [3, 9, 2, 7]))
+    pieces = list(_attention.pieces(noise, [3, 9, 2, 7]))
     assert torch.equal(torch.cat(pieces), torch.arange(21.0) % 7)
     assert [len(piece) for piece in pieces] == [3, 9, 2, 7]
     batch = tuple(part[: task.batch_size] for part in task.data["train"])
@@ -159,11 +162,11 @@ TEXT = " = A headline = \n Two words , 日本 ! \n \n it 's  here \n"
 @pytest.fixture(scope="module")
 def learnt(miniature):
     tokens_needed()
-    return _bpe.tokenizer(270, wikitext._text(10**6).train)
+    return _tokens.tokenizer(270, wikitext._text(10**6).train)
 
 
 def test_tokens_give_the_text_back(learnt):
-    tokens, words = _bpe.encode(learnt, TEXT)
+    tokens, words = _tokens.encode(learnt, TEXT)
     learnt.decoder = sys.modules["tokenizers"].decoders.ByteLevel()
     assert learnt.decode(tokens.tolist(), skip_special_tokens=False) == TEXT
     assert words.sum() == len(TEXT.split()) + TEXT.count("\n")
@@ -171,14 +174,59 @@ def test_tokens_give_the_text_back(learnt):
 
 
 def test_blocks_change_nothing(learnt, monkeypatch):
-    whole = _bpe.encode(learnt, TEXT * 5)
-    monkeypatch.setattr(_bpe, "BLOCK", 4)
-    for one, two in zip(whole, _bpe.encode(learnt, TEXT * 5), strict=True):
+    whole = _tokens.encode(learnt, TEXT * 5)
+    monkeypatch.setattr(_tokens, "BLOCK", 4)
+    for one, two in zip(whole, _tokens.encode(learnt, TEXT * 5), strict=True):
         assert one.tolist() == two.tolist()
 
 
+@pytest.mark.parametrize(("kind", "vocabulary"), [("bpe", 300), ("unigram", 110), ("word", 150)])
+def test_words_are_counted_alike_whatever_the_tokens(miniature, kind, vocabulary):
+    """So that two vocabularies' perplexities by word are about the same unit."""
+    text = _data.read_zst(miniature / wikitext.EXCERPT).decode()
+    learnt = _tokens.tokenizer(vocabulary, text, kind)
+    hard = text[:4000].rpartition("\n")[0] + "\n na\u00efve \u2014 \u4e2d\u6587 caf\u00e9 \n\n"
+    codes, words = _tokens.encode(learnt, hard)
+    assert len(codes) == len(words) and codes.max() < learnt.get_vocab_size()
+    assert words.sum() == len(hard.split()) + hard.count("\n")
+    assert words.min() >= 0
+    if kind == "word":
+        assert (words == 1).all()  # each token is a word, or the line's end
+    begins, lines = _tokens.words(learnt)
+    assert begins.any() and lines.sum() >= 1 and not (begins & lines).any()
+
+
+def test_a_token_budget_is_a_number_of_windows(load_small):
+    assert load_small(f"{SMALL}:batch_tokens=64").batch_size == 4
+    with pytest.raises(SettingError, match="say the same thing twice"):
+        load_small(f"{SMALL}:batch_tokens=64:batch_size=4")
+    with pytest.raises(SettingError, match="less than a window of context=16"):
+        load_small(f"{SMALL}:batch_tokens=15")
+
+
+def test_shifted_text_is_scored_at_every_report(task):
+    theta = task.init(torch.Generator().manual_seed(0))
+    (found,) = score(task, [theta])
+    assert found["ood_perplexity"] == pytest.approx(
+        final_metrics(task, theta)["ood_perplexity"], rel=1e-6
+    )
+    difference = found["ood_perplexity"] - found["perplexity"]
+    assert found["ood_perplexity_difference"] == pytest.approx(difference)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "word"])
+def test_an_attack_raises_the_loss_of_some_windows(load_small, kind):
+    task = load_small(f"{SMALL}:adversarial=true:tokenizer={kind}")
+    theta = 10 * task.init(torch.Generator().manual_seed(0))
+    found = final_metrics(task, theta)
+    assert found["adversarial_loss"] > found["adversarial_clean_loss"]
+    assert 0 < found["adversarial_share"] < 1
+    assert found == final_metrics(task, theta)
+    assert "adversarial_loss" not in final_metrics(load_small(f"{SMALL}:tokenizer={kind}"), theta)
+
+
 def test_a_word_ends_in_its_last_token(learnt):
-    tokens, words = _bpe.encode(learnt, " xyzzy\n")
+    tokens, words = _tokens.encode(learnt, " xyzzy\n")
     pieces = [learnt.id_to_token(token) for token in tokens]
     assert pieces[-1] == "Ċ" and len(pieces) > 3  # the word is no entry of its own
     assert words.tolist() == [0] * (len(pieces) - 2) + [1, 1]
@@ -189,14 +237,14 @@ def test_a_learnt_vocabulary_is_kept(learnt, miniature, monkeypatch):
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     assert (miniature / "cache" / f"bpe-{digest}-270.json").is_file()
     assert learnt.get_vocab_size() == 270
-    again = _bpe.tokenizer(270, text)
+    again = _tokens.tokenizer(270, text)
     assert again.get_vocab() == learnt.get_vocab()
 
 
 def test_a_text_that_is_too_short_for_the_vocabulary(miniature):
     tokens_needed()
     with pytest.raises(SettingError, match="vocabulary=400 cannot be learnt"):
-        _bpe.tokenizer(400, "aa bb aa\n")
+        _tokens.tokenizer(400, "aa bb aa\n")
 
 
 def test_without_the_package_the_extra_is_named(miniature, monkeypatch):
@@ -208,15 +256,15 @@ def test_without_the_package_the_extra_is_named(miniature, monkeypatch):
 def test_gpt2s_own_tokens(monkeypatch):
     tokens_needed()
     monkeypatch.delenv("OHGW_DATA", raising=False)
-    if _data.find(_bpe.GPT2_MERGES.file) is None:
-        pytest.skip(f"{_bpe.GPT2_MERGES.file} is not in {', '.join(map(str, _data.places()))}")
-    gpt2 = _bpe.tokenizer(_bpe.GPT2, "")
+    if _data.find(_tokens.GPT2_MERGES.file) is None:
+        pytest.skip(f"{_tokens.GPT2_MERGES.file} is not in {', '.join(map(str, _data.places()))}")
+    gpt2 = _tokens.tokenizer(_tokens.GPT2, "")
     assert gpt2.encode("Hello world").ids == [15496, 995]
-    assert gpt2.get_vocab_size() == _bpe.GPT2
+    assert gpt2.get_vocab_size() == _tokens.GPT2
     if _data.find(wikitext.EXCERPT_TEST) is None:
         pytest.skip(f"{wikitext.EXCERPT_TEST} is not there")
     text = _data.read_zst(_data.find(wikitext.EXCERPT_TEST)).decode()
-    tokens, words = _bpe.encode(gpt2, text)
+    tokens, words = _tokens.encode(gpt2, text)
     assert len(tokens) == 283_287  # as counted elsewhere for this file
     assert words.sum() == 241_211 + 2_891  # the published number of words, and its lines
 
@@ -226,7 +274,7 @@ def test_gpt2s_own_tokens(monkeypatch):
 
 def test_windows_read_the_text_in_order(task, miniature):
     text = wikitext._text(10**6)
-    tokens, words = _bpe.encode(_bpe.tokenizer(280, task._text.train), task._text.train)
+    tokens, words = _tokens.encode(_tokens.tokenizer(280, task._text.train), task._text.train)
     assert text.train.startswith(task._text.train)  # only what is needed is read
     x = torch.cat([task.data[split][0] for split in ("train", "val")]).flatten()
     y = torch.cat([task.data[split][1] for split in ("train", "val")]).flatten()
@@ -301,7 +349,7 @@ def test_the_official_archive(miniature, tmp_path, monkeypatch):
     assert task.source == path.name
     count = {split: len(parts[0]) for split, parts in task.data.items()}
     assert count["val"] == (count["train"] + count["val"]) // 10
-    tokens, _ = _bpe.encode(_bpe.tokenizer(280, text.train), text.train)
+    tokens, _ = _tokens.encode(_tokens.tokenizer(280, text.train), text.train)
     assert count["train"] + count["val"] == (len(tokens) - 1) // 16
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from ohgw.core.space import Categorical, Float, Int, Space
 from ohgw.tasks import DIFFERENTIABLE
 from ohgw.testing.estimators import SMALL_TASKS, draw_probe, small_task, stack
-from ohgw.training.dynamics import decode, initial_state, population_step_, train_step
+from ohgw.training.dynamics import decode, initial_state, population_step_, step_, train_step
 
 
 @pytest.fixture(params=[*SMALL_TASKS, *DIFFERENTIABLE], scope="module")
@@ -124,3 +125,17 @@ def test_initial_state_has_zero_slots_and_step():
     state = initial_state(task, torch.ones(2, 7, dtype=task.dtype))
     assert state.t.tolist() == [0, 0]
     assert all(slot.shape == (2, 7) and not slot.any() for slot in state.slots)
+
+
+def test_accumulated_gradients_are_those_of_the_mini_batch():
+    """Of noise that lies example by example, as this task's does."""
+    task = small_task("sgd")
+    whole, parts = draw_probe(task, 1), draw_probe(task, 1)
+    hp = decode(task.space, whole.psi)
+    batch = tuple(part[0] for part in whole.batches)
+    losses = [
+        step_(task, probe.state, batch, hp, whole.noise[0], parts=count)
+        for probe, count in ((whole, 1), (parts, 3))
+    ]
+    assert_close(losses[0], losses[1])
+    assert_close(whole.state.theta, parts.state.theta)

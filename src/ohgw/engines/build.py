@@ -57,20 +57,27 @@ def _serial(
     task: DifferentiableTask | BlackBoxTask,
     *,
     devices: int = 1,
+    accumulate: int = 1,
     precision: str = "float32",
     compile: bool = False,
 ) -> Engine:
     _check_count("serial", "devices", devices)
+    _check_count("serial", "accumulate", accumulate)
     _check_step("serial", precision, compile)
     if isinstance(task, DifferentiableTask):
+        if devices > 1 and accumulate > 1:
+            raise SettingError(
+                "devices and accumulate of engine 'serial' exclude each other: a device's share "
+                "of the mini-batch is computed at once."
+            )
         if devices > 1:
             return ParallelEngine(task, devices, precision, compile)
         task = in_precision(task, precision)
-    elif devices > 1 or compile or precision != "float32":
+    elif devices > 1 or accumulate > 1 or compile or precision != "float32":
         raise SettingError(
             f"Task {task.name!r} trains by itself: options of engine 'serial' cannot change how."
         )
-    return SerialEngine(trainer_of(task, compiled=compile))
+    return SerialEngine(trainer_of(task, compiled=compile, accumulate=accumulate))
 
 
 def _check_count(engine: str, option: str, value: int) -> None:

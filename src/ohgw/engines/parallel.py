@@ -20,10 +20,10 @@ from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.streams import Streams
 from ohgw.core.trial import Configuration
 from ohgw.engines.child import Child
-from ohgw.engines.serial import DifferentiableTrainer, SerialEngine
+from ohgw.engines.serial import DifferentiableTrainer, SerialEngine, check_parts
 from ohgw.engines.states import Paused
 from ohgw.engines.worker import Source, moved
-from ohgw.training.dynamics import Losses, State, step_
+from ohgw.training.dynamics import Losses, State, share, step_
 from ohgw.training.precision import in_precision
 
 JOIN = "ohgw-devices"  # the file in which they find each other
@@ -50,20 +50,18 @@ class Share(DifferentiableTrainer):
             world_size=self.devices,
         )
 
-    def step_(  # type: ignore[override]
+    def _step_(
         self,
         task: DifferentiableTask,
         state: State,
         batch: tuple[Tensor, ...],
         hp: Mapping[str, Tensor],
         noise: Tensor,
-        loss: Losses | None = None,
-    ) -> Tensor:
-        check_batch(task, self.devices)
-        own = tuple(part.chunk(self.devices)[self.rank] for part in batch)
-        length = len(noise) // self.devices
-        numbers = noise[self.rank * length : (self.rank + 1) * length]
-        return step_(task, state, own, hp, numbers, loss, self._average)
+        loss: Losses | None,
+    ) -> None:
+        check_parts(task, "devices", self.devices)
+        own, numbers = share(batch, noise, self.rank, self.devices)
+        step_(task, state, own, hp, numbers, loss, self._average)
 
     def _average(self, gradient: Tensor) -> None:
         dist.all_reduce(gradient)
@@ -151,7 +149,7 @@ class ParallelEngine(SerialEngine):
     def __init__(
         self, task: DifferentiableTask, devices: int, precision: str, compiled: bool
     ) -> None:
-        check_batch(task, devices)
+        check_parts(task, "devices", devices)
         if task.device.type == "cuda" and torch.cuda.device_count() < devices:
             raise SettingError(
                 f"devices={devices!r} of engine 'serial': torch sees "
@@ -174,12 +172,3 @@ class ParallelEngine(SerialEngine):
 
     def close(self) -> None:
         self._leader.close()
-
-
-def check_batch(task: DifferentiableTask, devices: int) -> None:
-    """Raises `SettingError` where devices cannot have equal shares of a mini-batch."""
-    if task.batch_size % devices:
-        raise SettingError(
-            f"devices={devices!r} of engine 'serial' cannot share out a mini-batch of "
-            f"{task.batch_size} equally. Choose another number, or another batch_size of the task."
-        )

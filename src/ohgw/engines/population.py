@@ -18,7 +18,7 @@ from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.trial import Configuration
 from ohgw.engines.lanes import Lanes
 from ohgw.engines.search import Job, SearchView
-from ohgw.engines.states import Paused, StateStore, evaluate, final_metrics, start
+from ohgw.engines.states import Paused, StateStore, final_metrics, score, start
 from ohgw.training.feed import Feed
 from ohgw.warmstart.differentiable_probe import DifferentiableProbe
 
@@ -114,7 +114,7 @@ class PopulationEngine:
             by_variant[self._values(job)].append(job)
         for values, jobs in by_variant.items():
             thetas = [self.states.paused[job.search, job.trial].scored for job in jobs]
-            found = evaluate(self.variants[values].task, thetas, "val")
+            found = score(self.variants[values].task, thetas)
             for job, metrics in zip(jobs, found, strict=True):
                 job.metrics = metrics
         self._waiting, self._waited = [], 0

@@ -1,11 +1,12 @@
 """The serial engine: any task, one job at a time, in the order in which virtual time needs them."""
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from ohgw.core.errors import SettingError
 from ohgw.core.layout import Cluster
@@ -13,7 +14,7 @@ from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.streams import Streams
 from ohgw.core.trial import Configuration
 from ohgw.engines.search import Job, SearchView
-from ohgw.engines.states import AVERAGING, Paused, StateStore, evaluate, final_metrics, start
+from ohgw.engines.states import AVERAGING, Paused, StateStore, final_metrics, score, start
 from ohgw.training.dynamics import Losses, State, compile_loss, decode, natural, step_
 from ohgw.training.feed import Feed
 from ohgw.warmstart.black_box_probe import BlackBoxProbe
@@ -45,9 +46,11 @@ class Trainer(Protocol):
 class DifferentiableTrainer:
     """One configuration at a time, an epoch in each turn; the streams of a population's lane."""
 
-    step_ = staticmethod(step_)
-
-    def __init__(self, task: DifferentiableTask, *, compiled: bool = False) -> None:
+    def __init__(
+        self, task: DifferentiableTask, *, compiled: bool = False, accumulate: int = 1
+    ) -> None:
+        check_parts(task, "accumulate", accumulate)
+        self.accumulate = accumulate
         self._compiled = cache(_compiled) if compiled else None  # once for each variant
         self.probe = DifferentiableProbe(task, Feed(task))
         self.steps_per_unit = task.steps_per_epoch
@@ -65,7 +68,7 @@ class DifferentiableTrainer:
         job.done += after.steps - paused.steps
         if after.steps < job.resource * task.steps_per_epoch:
             return after, None
-        return after, evaluate(task, [after.scored], "val")[0]
+        return after, score(task, [after.scored])[0]
 
     def epoch(
         self, configuration: Configuration, streams: Streams, trial: int, paused: Paused
@@ -87,12 +90,23 @@ class DifferentiableTrainer:
         for row in range(position, task.steps_per_epoch):
             batch = feed.batch(torch.as_tensor(order[row], device=task.device))
             offset = torch.as_tensor(offsets[row : row + 1], device=task.device)
-            self.step_(task, state, batch, hp, feed.noise(offset)[0], loss)
+            self._step_(task, state, batch, hp, feed.noise(offset)[0], loss)
             steps += 1
             weight = AVERAGING.weight(steps)
             if average is not None and weight:
                 average.lerp_(state.theta, weight)
         return Paused(state.theta, state.slots, steps, average)
+
+    def _step_(
+        self,
+        task: DifferentiableTask,
+        state: State,
+        batch: tuple[Tensor, ...],
+        hp: Mapping[str, Tensor],
+        noise: Tensor,
+        loss: Losses | None,
+    ) -> None:
+        step_(task, state, batch, hp, noise, loss, parts=self.accumulate)
 
     def test(self, best: Paused, configuration: Configuration) -> dict[str, float]:
         return final_metrics(self.probe.of(configuration).task, best.scored)
@@ -133,10 +147,21 @@ class BlackBoxTrainer:
         return {} if score is None else dict(score(best))
 
 
-def trainer_of(task: DifferentiableTask | BlackBoxTask, *, compiled: bool = False) -> Trainer:
-    """The trainer of the task's kind; a black box has no training step to compile."""
+def check_parts(task: DifferentiableTask, option: str, parts: int) -> None:
+    """Raises `SettingError` where a mini-batch has no so many equal parts."""
+    if task.batch_size % parts:
+        raise SettingError(
+            f"{option}={parts} of engine 'serial' cannot share out a mini-batch of "
+            f"{task.batch_size} equally. Choose another number, or another batch_size of the task."
+        )
+
+
+def trainer_of(
+    task: DifferentiableTask | BlackBoxTask, *, compiled: bool = False, accumulate: int = 1
+) -> Trainer:
+    """The trainer of the task's kind; a black box has no training step to change."""
     if isinstance(task, DifferentiableTask):
-        return DifferentiableTrainer(task, compiled=compiled)
+        return DifferentiableTrainer(task, compiled=compiled, accumulate=accumulate)
     return BlackBoxTrainer(task)
 
 

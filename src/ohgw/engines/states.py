@@ -59,13 +59,33 @@ def evaluate(
     return results
 
 
+def score(task: DifferentiableTask, thetas: list[Tensor]) -> list[dict[str, float]]:
+    """Validation metrics of each, and those of the splits that a task wants at every report.
+
+    A task's `rung_splits` maps such a split to the metric whose difference is reported too.
+    """
+    found = evaluate(task, thetas, "val")
+    for split, name in getattr(task, "rung_splits", {}).items():
+        for metrics, more in zip(found, evaluate(task, thetas, split), strict=True):
+            metrics[f"{split}_{name}_difference"] = more[name] - metrics[name]
+            metrics |= _prefixed(split, more)
+    return found
+
+
 def final_metrics(task: DifferentiableTask, theta: Tensor) -> dict[str, float]:
-    """Metrics on the test split, and on a task's further splits with their names in front."""
+    """Metrics on the test split, on a task's further splits, and what it alone can examine.
+
+    A task's `examine(theta)` gives metrics that are no mean over a split.
+    """
     found = dict(evaluate(task, [theta], "test")[0])
     for split in sorted(task.data.keys() - {"train", "val", "test"}):
-        metrics = evaluate(task, [theta], split)[0]
-        found |= {f"{split}_{name}": value for name, value in metrics.items()}
-    return found
+        found |= _prefixed(split, evaluate(task, [theta], split)[0])
+    examine = getattr(task, "examine", None)
+    return found if examine is None else found | examine(theta)
+
+
+def _prefixed(split: str, metrics: dict[str, float]) -> dict[str, float]:
+    return {f"{split}_{name}": value for name, value in metrics.items()}
 
 
 class StateStore:

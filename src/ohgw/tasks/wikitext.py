@@ -1,10 +1,12 @@
 """`wikitext`: GPT-2 small on WikiText-103, AdamW, exp-2's space.
 
 Data: Merity et al. 2016, raw (no unknown words), CC BY-SA. Nine tenths of the official training
-text train, the last tenth validates, the official test text tests; tokens are byte-level BPE, cut
-into windows. `examples` asks for so many training windows from the text's start; for those the
-first megabyte of WikiText-2 serves where the whole archive is not found. A further split, `ood`,
-is the test text's first twentieth with its headlines shuffled. No text is in this package.
+text train, the last tenth validates, the official test text tests; tokens are byte-level BPE,
+pieces or words (`_tokens`), cut into windows. `examples` asks for so many training windows from the
+text's start; for those the first megabyte of WikiText-2 serves where the whole archive is not
+found. A further split, `ood`, is the test text's first twentieth with its headlines shuffled; it is
+scored after every rung. With `adversarial` the final model is also attacked (`_substitution`). No
+text is in this package.
 Model: `_transformer` with GELU; 124,439,808 parameters at 12 layers of width 768.
 Training: mini-batches of 20 windows, which makes some 5,000 updates of an epoch over all text;
 linear warm-up over 1 % of a whole training at scale 1, then a cosine to zero (Loshchilov &
@@ -12,16 +14,16 @@ Hutter 2017) over all of it; Gaussian dropout.
 """
 
 import math
-from functools import cache, cached_property
-from typing import NamedTuple
+from functools import cache, cached_property, partial
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ohgw.core.errors import SettingError
+from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.space import get_space
-from ohgw.tasks import _bpe, _data
+from ohgw.tasks import _data, _substitution, _tokens
 from ohgw.tasks._common import check_count, check_share, corrupted
 from ohgw.tasks._transformer import LanguageTask, Transformer, windows
 from ohgw.training.optimizers import AdamW
@@ -40,6 +42,7 @@ BYTES = 8  # of text, at most, for a token: how much to read for a number of win
 WARMUP_SHARE = 0.01  # of a whole training, at warmup_scale 1
 SHIFTED_SHARE = 0.05  # of the test text, in the split `ood`
 CHUNK = 2**23  # logits evaluated at a time; bounds memory
+ATTACKED = 16  # test windows
 TOP, BINS = 10, 15  # probabilities of a token, and their bins, in the calibration error
 
 
@@ -55,6 +58,7 @@ class WikiText(LanguageTask):
     min_resource = 2
     max_resource = 50
     batch_size = 20
+    rung_splits: ClassVar = {"ood": "perplexity"}
 
     def __init__(
         self,
@@ -62,19 +66,25 @@ class WikiText(LanguageTask):
         dtype: torch.dtype = torch.float32,
         *,
         batch_size: int | None = None,
+        batch_tokens: int | None = None,
         label_noise: float = 0.0,
         token_noise: float = 0.0,
         layers: int = 12,
         width: int = 768,
         heads: int = 12,
         context: int = 1024,
-        vocabulary: int = _bpe.GPT2,
+        vocabulary: int = _tokens.GPT2,
+        tokenizer: str = "bpe",
         examples: int | None = None,
+        adversarial: bool = False,
     ):
         """`token_noise` corrupts training inputs, `label_noise` the tokens to predict.
 
         `context` is in tokens; `examples` is the number of training windows, by default all.
+        `batch_tokens` says the size of a mini-batch in tokens instead of in windows.
         """
+        if batch_tokens is not None:
+            batch_size = self._windows(batch_size, batch_tokens, context)
         super().__init__(device, dtype, batch_size=batch_size, label_noise=label_noise)
         check_share(self.name, "token_noise", token_noise)
         sizes = {
@@ -88,13 +98,40 @@ class WikiText(LanguageTask):
             check_count(self.name, option, value)
         if examples is not None:
             check_count(self.name, "examples", examples)
-        if not _bpe.SMALLEST <= vocabulary <= _bpe.GPT2:
+        if tokenizer not in _tokens.KINDS:
+            raise UnknownNameError(f"tokenizer of {self.name!r}", str(tokenizer), _tokens.KINDS)
+        if not isinstance(adversarial, bool):
             raise SettingError(
-                f"vocabulary={vocabulary} of {self.name!r} must be from {_bpe.SMALLEST} to "
-                f"{_bpe.GPT2}, which is GPT-2's own."
+                f"adversarial={adversarial!r} of {self.name!r} must be true or false."
             )
-        self._options |= {**sizes, "token_noise": token_noise, "examples": examples}
+        if not _tokens.SMALLEST <= vocabulary <= _tokens.GPT2:
+            raise SettingError(
+                f"vocabulary={vocabulary} of {self.name!r} must be from {_tokens.SMALLEST} to "
+                f"{_tokens.GPT2}, which is GPT-2's own."
+            )
+        self._options |= {
+            **sizes,
+            "token_noise": token_noise,
+            "tokenizer": tokenizer,
+            "examples": examples,
+            "adversarial": adversarial,
+        }
         self._build(Transformer(vocabulary, width, layers, heads, context, "gelu"))
+
+    def _windows(self, batch_size: int | None, batch_tokens: int, context: int) -> int:
+        """Windows of a mini-batch of so many tokens."""
+        check_count(self.name, "batch_tokens", batch_tokens)
+        if batch_size is not None:
+            raise SettingError(
+                f"batch_size={batch_size} and batch_tokens={batch_tokens} of {self.name!r} say "
+                "the same thing twice: give one."
+            )
+        if batch_tokens < context:
+            raise SettingError(
+                f"batch_tokens={batch_tokens} of {self.name!r} are less than a window of "
+                f"context={context}."
+            )
+        return batch_tokens // context
 
     @property
     def source(self) -> str:
@@ -116,7 +153,7 @@ class WikiText(LanguageTask):
         """
         options, text = self._options, self._text
         cut = {
-            split: _windows(self.net.vocabulary, self.net.context, part, text.train)
+            split: self._cut(part)
             for split, part in (("train", text.train), ("test", text.test), ("ood", text.shifted))
         }
         whole = cut["train"]
@@ -139,6 +176,55 @@ class WikiText(LanguageTask):
             "test": self._place(*(part[:few] for part in cut["test"])),
             "ood": self._place(*(part[:few] for part in cut["ood"])),
         }
+
+    def _cut(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        kind = self._options["tokenizer"]
+        return _windows(self.net.vocabulary, kind, self.net.context, part, self._text.train)
+
+    def examine(self, theta: Tensor) -> dict[str, float]:
+        """With `adversarial`, the loss on attacked test windows beside that on the same ones.
+
+        Asks for one pass over a window for each of its words, and eight for each word replaced.
+        """
+        if not self._options["adversarial"]:
+            return {}
+        x, y, _ = (part[:ATTACKED] for part in self.data["test"])
+        learnt = _tokens.tokenizer(
+            self.net.vocabulary, self._text.train, self._options["tokenizer"]
+        )
+        begins, lines = _tokens.words(learnt)
+        code, follows = x.cpu().numpy(), y.cpu().numpy()
+        whole = begins[code] & (begins | lines)[follows]
+        clean = self._cut(self._text.train)[0][: len(self.data["train"][0])].reshape(-1)
+        unit = _substitution.embedding(clean, self.net.vocabulary)
+        known = np.flatnonzero(begins & (np.linalg.norm(unit, axis=1) > 0))
+        near = _substitution.neighbours(unit, np.unique(code[whole]), known)
+        often = np.bincount(clean, minlength=self.net.vocabulary) * begins
+        with torch.no_grad():
+            losses = partial(self._window_losses, self.layout.split(theta))
+            found = _substitution.attack(losses, x, y, whole, near, int(often.argmax()))
+            before, after = (float(losses(inputs, y).mean()) for inputs in (x, found.inputs))
+        return {
+            "adversarial_clean_loss": before,
+            "adversarial_loss": after,
+            "adversarial_perplexity": math.exp(after),
+            "adversarial_share": found.replaced / max(found.words, 1),
+        }
+
+    def _window_losses(self, weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """Mean loss of each window, (n,)."""
+        size = max(1, CHUNK // (self.net.context * self.net.vocabulary))
+        parts = zip(torch.split(x, size), torch.split(y, size), strict=True)
+        return torch.cat(
+            [
+                -self.logits(weights, seen)
+                .log_softmax(-1)
+                .gather(-1, follows.unsqueeze(-1))
+                .squeeze(-1)
+                .mean(-1)
+                for seen, follows in parts
+            ]
+        )
 
     @cached_property
     def optimizer(self) -> AdamW:
@@ -239,8 +325,8 @@ def _shuffled(lines: list[str]) -> list[str]:
 
 @cache
 def _windows(
-    vocabulary: int, context: int, text: str, learnt_from: str
+    vocabulary: int, kind: str, context: int, text: str, learnt_from: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens, next tokens, and how many words end in the next tokens; (windows, context) each."""
-    tokens, words = _bpe.encode(_bpe.tokenizer(vocabulary, learnt_from), text)
+    tokens, words = _tokens.encode(_tokens.tokenizer(vocabulary, learnt_from, kind), text)
     return *windows(tokens, context), windows(words, context)[1]

@@ -138,12 +138,27 @@ def step_(
     noise: Tensor,
     loss: Losses | None = None,
     reduce_: Callable[[Tensor], object] | None = None,
+    parts: int = 1,
 ) -> Tensor:
     """Advance one configuration in place; returns its training loss before the step, 0-d.
 
-    `reduce_` changes the gradient (N,) in place before the optimiser sees it.
+    `reduce_` changes the gradient (N,) in place before the optimiser sees it. In `parts`, the
+    gradient is accumulated over equal parts of the mini-batch, with the memory of one.
     """
-    return _descend_(loss or task.train_loss, task, state, batch, hp, noise, reduce_)
+    return _descend_(loss or task.train_loss, task, state, batch, hp, noise, reduce_, parts)
+
+
+def share(
+    batch: tuple[Tensor, ...], noise: Tensor, part: int, parts: int
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """One of equal parts of a mini-batch, and as much of its noise.
+
+    Together they are the mini-batch where noise lies example by example, as most tasks have it;
+    elsewhere the same draws serve other examples.
+    """
+    length = len(noise) // parts
+    own = tuple(tensor.chunk(parts)[part] for tensor in batch)
+    return own, noise[part * length : (part + 1) * length]
 
 
 def _descend_(
@@ -154,10 +169,19 @@ def _descend_(
     hp: Mapping[str, Tensor],
     noise: Tensor,
     reduce_: Callable[[Tensor], object] | None = None,
+    parts: int = 1,
 ) -> Tensor:
     theta = state.theta.detach().requires_grad_()
-    losses = loss(theta, batch, hp, noise)
-    (g,) = torch.autograd.grad(losses.sum(), theta)
+    if parts == 1:
+        losses = loss(theta, batch, hp, noise)
+        (g,) = torch.autograd.grad(losses.sum(), theta)
+    else:
+        losses, g = torch.zeros_like(theta[0]), torch.zeros_like(theta)
+        for part in range(parts):
+            examples, numbers = share(batch, noise, part, parts)
+            own = loss(theta, examples, hp, numbers)
+            g += torch.autograd.grad(own / parts, theta)[0]
+            losses += own.detach() / parts
     if reduce_ is not None:
         reduce_(g)
     with torch.no_grad():
