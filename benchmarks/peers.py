@@ -256,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "limit_seconds": options.limit,
             "ours": list(OURS_OPTIONS),
             "cores": os.cpu_count(),
-            "machine": platform.platform(),
+            "machine": f"{platform.system()} {platform.machine()}",
             "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         options.json.parent.mkdir(parents=True, exist_ok=True)
