@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from ohgw.core.errors import DataError, MissingExtraError, SettingError
 from ohgw.engines.states import final_metrics, score
-from ohgw.tasks import _attention, _data, _tokens, _transformer, load, wikitext
+from ohgw.tasks import _attention, _data, _text, _tokens, _transformer, load, wikitext
 from ohgw.tasks._transformer import Transformer
 from ohgw.training.dynamics import decode
 from ohgw.training.feed import initial_parameters
@@ -113,6 +113,42 @@ def test_logits_equal_torch_layers(layers):
     assert_close(net.logits(weights, x, future, {}, None), module(x))
 
 
+def test_logits_equal_those_of_hugging_face():
+    transformers = pytest.importorskip("transformers")
+    net = Transformer(31, 12, 2, 3, 8, "gelu")
+    config = transformers.GPT2Config(
+        vocab_size=31, n_positions=8, n_embd=12, n_layer=2, n_head=3, attn_implementation="eager"
+    )
+    torch.manual_seed(0)
+    model = transformers.GPT2LMHeadModel(config).double().eval()
+    theirs = {
+        name: value + 0.2 * torch.randn_like(value) for name, value in model.state_dict().items()
+    }
+    theirs["lm_head.weight"] = theirs["transformer.wte.weight"]  # tied
+    model.load_state_dict(theirs)
+    names = {
+        "embedding": "wte.weight",
+        "position": "wpe.weight",
+        "final_scale": "ln_f.weight",
+        "final_bias": "ln_f.bias",
+    }
+    for k in range(2):
+        ours = ("qkv{0}", "qkv_bias{0}", "attention_out{0}", "attention_bias{0}", "mlp_in{0}")
+        ours += ("mlp_bias{0}", "mlp_out{0}", "mlp_out_bias{0}")
+        parts = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+        both = [f"h.{k}.{part}.{kind}" for part in parts for kind in ("weight", "bias")]
+        names |= {one.format(k): other for one, other in zip(ours, both, strict=True)}
+        for j in (0, 1):
+            names[f"norm_scale{2 * k + j}"] = f"h.{k}.ln_{j + 1}.weight"
+            names[f"norm_bias{2 * k + j}"] = f"h.{k}.ln_{j + 1}.bias"
+    assert names.keys() == net.layout.shapes.keys()
+    weights = {one: theirs[f"transformer.{other}"] for one, other in names.items()}
+    x = torch.randint(31, (3, 8))
+    future = torch.full((8, 8), -torch.inf, dtype=torch.float64).triu(1)
+    with torch.no_grad():
+        assert_close(net.logits(weights, x, future, {}, None), model(x).logits)
+
+
 def test_noise_that_is_too_long_repeats(task, monkeypatch):
     """Every number is used, in its place, and the training loss stays a function of the rates."""
     noise = torch.arange(7.0)
@@ -162,7 +198,7 @@ TEXT = " = A headline = \n Two words , 日本 ! \n \n it 's  here \n"
 @pytest.fixture(scope="module")
 def learnt(miniature):
     tokens_needed()
-    return _tokens.tokenizer(270, wikitext._text(10**6).train)
+    return _tokens.tokenizer(270, _text.read("wikitext-103", 10**6).train)
 
 
 def test_tokens_give_the_text_back(learnt):
@@ -183,7 +219,7 @@ def test_blocks_change_nothing(learnt, monkeypatch):
 @pytest.mark.parametrize(("kind", "vocabulary"), [("bpe", 300), ("unigram", 110), ("word", 150)])
 def test_words_are_counted_alike_whatever_the_tokens(miniature, kind, vocabulary):
     """So that two vocabularies' perplexities by word are about the same unit."""
-    text = _data.read_zst(miniature / wikitext.EXCERPT).decode()
+    text = _data.read_zst(miniature / _text.EXCERPT).decode()
     learnt = _tokens.tokenizer(vocabulary, text, kind)
     hard = text[:4000].rpartition("\n")[0] + "\n na\u00efve \u2014 \u4e2d\u6587 caf\u00e9 \n\n"
     codes, words = _tokens.encode(learnt, hard)
@@ -215,7 +251,8 @@ def test_shifted_text_is_scored_at_every_report(task):
 
 
 @pytest.mark.parametrize("kind", ["bpe", "word"])
-def test_an_attack_raises_the_loss_of_some_windows(load_small, kind):
+def test_an_attack_raises_the_loss_of_some_windows(load_small, monkeypatch, kind):
+    monkeypatch.setattr(wikitext, "ATTACKED", 16)
     task = load_small(f"{SMALL}:adversarial=true:tokenizer={kind}")
     theta = 10 * task.init(torch.Generator().manual_seed(0))
     found = final_metrics(task, theta)
@@ -233,7 +270,7 @@ def test_a_word_ends_in_its_last_token(learnt):
 
 
 def test_a_learnt_vocabulary_is_kept(learnt, miniature, monkeypatch):
-    text = wikitext._text(10**6).train
+    text = _text.read("wikitext-103", 10**6).train
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     assert (miniature / "cache" / f"bpe-{digest}-270.json").is_file()
     assert learnt.get_vocab_size() == 270
@@ -261,9 +298,9 @@ def test_gpt2s_own_tokens(monkeypatch):
     gpt2 = _tokens.tokenizer(_tokens.GPT2, "")
     assert gpt2.encode("Hello world").ids == [15496, 995]
     assert gpt2.get_vocab_size() == _tokens.GPT2
-    if _data.find(wikitext.EXCERPT_TEST) is None:
-        pytest.skip(f"{wikitext.EXCERPT_TEST} is not there")
-    text = _data.read_zst(_data.find(wikitext.EXCERPT_TEST)).decode()
+    if _data.find(_text.EXCERPT_TEST) is None:
+        pytest.skip(f"{_text.EXCERPT_TEST} is not there")
+    text = _data.read_zst(_data.find(_text.EXCERPT_TEST)).decode()
     tokens, words = _tokens.encode(gpt2, text)
     assert len(tokens) == 283_287  # as counted elsewhere for this file
     assert words.sum() == 241_211 + 2_891  # the published number of words, and its lines
@@ -273,9 +310,11 @@ def test_gpt2s_own_tokens(monkeypatch):
 
 
 def test_windows_read_the_text_in_order(task, miniature):
-    text = wikitext._text(10**6)
-    tokens, words = _tokens.encode(_tokens.tokenizer(280, task._text.train), task._text.train)
-    assert text.train.startswith(task._text.train)  # only what is needed is read
+    text = _text.read("wikitext-103", 10**6)
+    tokens, words = _tokens.encode(
+        _tokens.tokenizer(280, task._source_text.train), task._source_text.train
+    )
+    assert text.train.startswith(task._source_text.train)  # only what is needed is read
     x = torch.cat([task.data[split][0] for split in ("train", "val")]).flatten()
     y = torch.cat([task.data[split][1] for split in ("train", "val")]).flatten()
     assert torch.equal(x, torch.as_tensor(tokens[: len(x)]))
@@ -288,7 +327,7 @@ def test_windows_read_the_text_in_order(task, miniature):
 
 
 def test_shuffled_headlines(miniature):
-    text = wikitext._text(10**6)
+    text = _text.read("wikitext-103", 10**6)
     lines, shifted = (part.splitlines() for part in (text.test, text.shifted))
     lines = lines[: len(shifted)]
     assert len(shifted) == math.ceil(0.05 * len(text.test.splitlines()))
@@ -327,7 +366,7 @@ def test_too_many_examples(load_small):
 
 def test_all_of_it_needs_the_archive(miniature, monkeypatch):
     dead = _data.Remote("absent.zip", "http://127.0.0.1:9/none", "0" * 64, 1.0)
-    monkeypatch.setattr(wikitext, "ARCHIVE", dead)
+    monkeypatch.setitem(_text.ARCHIVES, "wikitext-103", dead)
     with pytest.raises(DataError, match=r"first1MB.txt.zst serves a small part: wikitext:exam"):
         load("wikitext:layers=1:width=8:heads=2:context=16:vocabulary=280")
 
@@ -335,22 +374,90 @@ def test_all_of_it_needs_the_archive(miniature, monkeypatch):
 def test_the_official_archive(miniature, tmp_path, monkeypatch):
     """A small one of the same format; a tenth of its training text validates."""
     tokens_needed()
-    text = wikitext._text(10**6)
+    text = _text.read("wikitext-103", 10**6)
     path = tmp_path / "wikitext-103-raw-v1.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("wikitext-103-raw/wiki.train.raw", text.train)
         archive.writestr("wikitext-103-raw/wiki.test.raw", text.test)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setenv("OHGW_DATA", str(tmp_path))
-    monkeypatch.setattr(wikitext, "ARCHIVE", _data.Remote(path.name, "http://none", digest, 0.1))
-    wikitext._text.cache_clear()
+    small = _data.Remote(path.name, "http://none", digest, 0.1)
+    monkeypatch.setitem(_text.ARCHIVES, "wikitext-103", small)
+    _text.read.cache_clear()
     task = load("wikitext:layers=1:width=8:heads=2:context=16:vocabulary=280:batch_size=4")
-    wikitext._text.cache_clear()
+    _text.read.cache_clear()
     assert task.source == path.name
     count = {split: len(parts[0]) for split, parts in task.data.items()}
     assert count["val"] == (count["train"] + count["val"]) // 10
     tokens, _ = _tokens.encode(_tokens.tokenizer(280, text.train), text.train)
     assert count["train"] + count["val"] == (len(tokens) - 1) // 16
+
+
+# other text
+
+
+@pytest.fixture(scope="module")
+def lines(miniature):
+    text = _text.read("wikitext-103", 10**6)
+    return text.train.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("names", [("train.txt", "test.txt"), ("wiki.train.raw", "wiki.test.raw")])
+def test_a_folder_has_a_file_for_each_split(tmp_path, lines, names):
+    train, test = "".join(lines[:700]), "".join(lines[700:])
+    for name, part in zip(names, (train, test), strict=True):
+        (tmp_path / name).write_text(part)
+    (tmp_path / "valid.txt").write_text("not read\n")
+    found = _text.read(str(tmp_path), None)
+    assert (found.train, found.test, found.origin) == (train, test, str(tmp_path))
+    cut = _text.read(str(tmp_path), 1000).train
+    assert train.startswith(cut) and cut.endswith("\n") and 800 < len(cut.encode()) <= 1000
+
+
+def test_the_last_tenth_of_a_file_tests(load_small, tmp_path, lines):
+    path = tmp_path / "own.txt"
+    path.write_text("".join(lines))
+    task = load_small(f"{SMALL}:data={path}")
+    text = _text.read(str(path), None)
+    assert text.train + text.test == path.read_text()
+    assert len(text.test.splitlines()) == len(lines) // 10
+    assert task.source == str(path) and len(task.data["train"][0]) == 400
+
+
+def test_a_data_set_of_the_hub(monkeypatch, lines):
+    """One of the same schema, of Hugging Face's own class; the network is not asked."""
+    datasets = pytest.importorskip("datasets")
+    asked = []
+    parts = {
+        split: datasets.Dataset.from_dict({"text": [line.rstrip("\n") for line in part]})
+        for split, part in (("train", lines[:100]), ("test", lines[100:150]))
+    }
+
+    def load_dataset(*names):
+        asked.append(names)
+        return datasets.DatasetDict(parts)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    found = _text.read("hf:own/text/raw", None)
+    assert asked == [("own/text", "raw")]
+    assert (found.train, found.test) == ("".join(lines[:100]), "".join(lines[100:150]))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("wikitext-4", "neither a file nor a folder.*wikitext-103, wikitext-2"),
+        ("hf:", "names no data set"),
+        ("{}", "has 0 files of the split 'train'"),
+        ("{}/bytes.bin", "not text in UTF-8"),
+        ("{}/empty.md", "no whole line"),
+    ],
+)
+def test_text_that_cannot_be_had(tmp_path, data, message):
+    (tmp_path / "bytes.bin").write_bytes(b"\xff\n" * 20)
+    (tmp_path / "empty.md").write_bytes(b"")
+    with pytest.raises(DataError, match=message):
+        _text.read(data.format(tmp_path), None)
 
 
 # metrics
@@ -392,6 +499,17 @@ def test_calibration_error(task):
     found = task.metrics(theta, task.data["val"])["calibration_error"]
     assert found == pytest.approx(expected, rel=1e-6)
     assert found > 0.01
+
+
+def test_calibration_error_is_that_of_torchmetrics(task):
+    torchmetrics = pytest.importorskip("torchmetrics")
+    theta = 20 * initial_parameters(task, 0)
+    x, y, _ = task.data["val"]
+    top, codes = task.logits(task.layout.split(theta), x).softmax(-1).topk(wikitext.TOP, -1)
+    oracle = torchmetrics.classification.BinaryCalibrationError(n_bins=wikitext.BINS, norm="l1")
+    expected = oracle(top.flatten(), (codes == y.unsqueeze(-1)).flatten().long())
+    found = task.metrics(theta, task.data["val"])["calibration_error"]
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_further_splits_are_scored_with_the_test_split(task):

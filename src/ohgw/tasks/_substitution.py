@@ -79,9 +79,9 @@ def attack(
 ) -> Attacked:
     """Replace words of each window, `SHARE` of them at most.
 
-    `whole` (n, T) is true where a token is a word by
-    itself; `near` are the neighbours of some; `blank` takes a word's place to see
-    what it was worth.
+    `whole` (n, T) is true where a token is a word by itself; `near` are the neighbours of some;
+    `blank` takes a word's place to see what it was worth. Queries are bounded by one and, for each
+    word, one and its neighbours.
     """
     inputs, replaced, words, queries = [], 0, 0, 0
     for window, follows, can in zip(x, y, whole, strict=True):

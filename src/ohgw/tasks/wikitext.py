@@ -1,12 +1,12 @@
 """`wikitext`: GPT-2 small on WikiText-103, AdamW, exp-2's space.
 
-Data: Merity et al. 2016, raw (no unknown words), CC BY-SA. Nine tenths of the official training
-text train, the last tenth validates, the official test text tests; tokens are byte-level BPE,
-pieces or words (`_tokens`), cut into windows. `examples` asks for so many training windows from the
-text's start; for those the first megabyte of WikiText-2 serves where the whole archive is not
-found. A further split, `ood`, is the test text's first twentieth with its headlines shuffled; it is
-scored after every rung. With `adversarial` the final model is also attacked (`_substitution`). No
-text is in this package.
+Data: WikiText (Merity et al. 2016), CC BY-SA, or other text (`_text`). Nine tenths of the training
+text train, the last tenth validates, the test text tests; tokens are byte-level BPE, pieces or
+words (`_tokens`), cut into windows. `examples` asks for so many training windows from the text's
+start; for those the first megabyte of WikiText-2 serves where no archive is found. A further
+split, `ood`, is the test text's first twentieth with its headlines shuffled; it is scored after
+every rung. With `adversarial` the final model is also attacked (`_substitution`). No text is in
+this package.
 Model: `_transformer` with GELU; 124,439,808 parameters at 12 layers of width 768.
 Training: mini-batches of 20 windows, which makes some 5,000 updates of an epoch over all text;
 linear warm-up over 1 % of a whole training at scale 1, then a cosine to zero (Loshchilov &
@@ -15,7 +15,7 @@ Hutter 2017) over all of it; Gaussian dropout.
 
 import math
 from functools import cache, cached_property, partial
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,26 +23,15 @@ from torch import Tensor
 
 from ohgw.core.errors import SettingError, UnknownNameError
 from ohgw.core.space import get_space
-from ohgw.tasks import _data, _substitution, _tokens
+from ohgw.tasks import _substitution, _text, _tokens
 from ohgw.tasks._common import check_count, check_share, corrupted
 from ohgw.tasks._transformer import LanguageTask, Transformer, windows
 from ohgw.training.optimizers import AdamW
 
-ARCHIVE = _data.Remote(
-    file="wikitext-103-raw-v1.zip",
-    url="https://wikitext.smerity.com/wikitext-103-raw-v1.zip",
-    sha256="91c00ae287f0d699e18605c84afc9e45c192bc6b7797ff8837e5474655a33794",
-    megabytes=192.0,
-)
-MEMBER = "wikitext-103-raw/wiki.{}.raw"
-EXCERPT = "wikitext2_raw_train_first1MB.txt.zst"
-EXCERPT_TEST = "wikitext_raw_test.txt.zst"
-
 BYTES = 8  # of text, at most, for a token: how much to read for a number of windows
 WARMUP_SHARE = 0.01  # of a whole training, at warmup_scale 1
-SHIFTED_SHARE = 0.05  # of the test text, in the split `ood`
 CHUNK = 2**23  # logits evaluated at a time; bounds memory
-ATTACKED = 16  # test windows
+ATTACKED = 200  # test windows
 TOP, BINS = 10, 15  # probabilities of a token, and their bins, in the calibration error
 
 
@@ -69,6 +58,7 @@ class WikiText(LanguageTask):
         batch_tokens: int | None = None,
         label_noise: float = 0.0,
         token_noise: float = 0.0,
+        data: str = _text.DEFAULT,
         layers: int = 12,
         width: int = 768,
         heads: int = 12,
@@ -80,6 +70,7 @@ class WikiText(LanguageTask):
     ):
         """`token_noise` corrupts training inputs, `label_noise` the tokens to predict.
 
+        `data` is wikitext-103, wikitext-2, hf:OWNER/NAME or the path of a text file or folder.
         `context` is in tokens; `examples` is the number of training windows, by default all.
         `batch_tokens` says the size of a mini-batch in tokens instead of in windows.
         """
@@ -111,6 +102,7 @@ class WikiText(LanguageTask):
             )
         self._options |= {
             **sizes,
+            "data": str(data),
             "token_noise": token_noise,
             "tokenizer": tokenizer,
             "examples": examples,
@@ -136,14 +128,15 @@ class WikiText(LanguageTask):
     @property
     def source(self) -> str:
         """The file that the text comes from."""
-        return self._text.origin
+        return self._source_text.origin
 
     @property
-    def _text(self) -> "Text":
-        examples = self._options["examples"]
+    def _source_text(self) -> _text.Text:
+        data, examples = self._options["data"], self._options["examples"]
         if examples is None:
-            return _text(None)
-        return _text(BYTES * self.net.context * (examples + _validation(examples) + 1))
+            return _text.read(data, None)
+        windows = examples + _validation(examples) + 1
+        return _text.read(data, BYTES * self.net.context * windows)
 
     def _read(self) -> dict[str, tuple[Tensor, ...]]:
         """'train', 'val', 'test' and 'ood'.
@@ -151,7 +144,7 @@ class WikiText(LanguageTask):
         Tokens and next tokens, (windows, context) each; but for training, also how many words end
         in each next token. Raises `DataError`, and `SettingError` for too many examples.
         """
-        options, text = self._options, self._text
+        options, text = self._options, self._source_text
         cut = {
             split: self._cut(part)
             for split, part in (("train", text.train), ("test", text.test), ("ood", text.shifted))
@@ -179,23 +172,24 @@ class WikiText(LanguageTask):
 
     def _cut(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         kind = self._options["tokenizer"]
-        return _windows(self.net.vocabulary, kind, self.net.context, part, self._text.train)
+        return _windows(self.net.vocabulary, kind, self.net.context, part, self._source_text.train)
 
     def examine(self, theta: Tensor) -> dict[str, float]:
         """With `adversarial`, the loss on attacked test windows beside that on the same ones.
 
-        Asks for one pass over a window for each of its words, and eight for each word replaced.
+        A window is passed through the model once for each word that has neighbours, and up to
+        eight times for each that is tried: nine times its words at most.
         """
         if not self._options["adversarial"]:
             return {}
         x, y, _ = (part[:ATTACKED] for part in self.data["test"])
         learnt = _tokens.tokenizer(
-            self.net.vocabulary, self._text.train, self._options["tokenizer"]
+            self.net.vocabulary, self._source_text.train, self._options["tokenizer"]
         )
         begins, lines = _tokens.words(learnt)
         code, follows = x.cpu().numpy(), y.cpu().numpy()
         whole = begins[code] & (begins | lines)[follows]
-        clean = self._cut(self._text.train)[0][: len(self.data["train"][0])].reshape(-1)
+        clean = self._cut(self._source_text.train)[0][: len(self.data["train"][0])].reshape(-1)
         unit = _substitution.embedding(clean, self.net.vocabulary)
         known = np.flatnonzero(begins & (np.linalg.norm(unit, axis=1) > 0))
         near = _substitution.neighbours(unit, np.unique(code[whole]), known)
@@ -279,48 +273,6 @@ class WikiText(LanguageTask):
 def _validation(examples: int) -> int:
     """Windows to validate on: a tenth of both together."""
     return max(1, examples // 9)
-
-
-class Text(NamedTuple):
-    """Texts of whole lines."""
-
-    origin: str
-    train: str
-    test: str
-    shifted: str
-
-
-@cache
-def _text(limit: int | None) -> Text:
-    """The archive's, or the excerpt's where that is found alone; the first `limit` bytes."""
-    excerpt, test = _data.find(EXCERPT), _data.find(EXCERPT_TEST)
-    if limit and excerpt and test and _data.find(ARCHIVE.file) is None:
-        origin = excerpt.name
-        train, held = _data.read_zst(excerpt, limit), _data.read_zst(test)
-    else:
-        remark = f"{excerpt} serves a small part: wikitext:examples=N." if excerpt and test else ""
-        archive = _data.obtain(ARCHIVE, remark)
-        origin = archive.name
-        train = _data.read_zip(archive, MEMBER.format("train"), limit)
-        held = _data.read_zip(archive, MEMBER.format("test"))
-    lines = held.decode().splitlines(keepends=True)
-    return Text(origin, _whole_lines(train), "".join(lines), "".join(_shuffled(lines)))
-
-
-def _whole_lines(content: bytes) -> str:
-    """Without what a cut left of the last line."""
-    return content[: content.rfind(b"\n") + 1].decode()
-
-
-def _shuffled(lines: list[str]) -> list[str]:
-    """The first lines, with the headlines among them in another order."""
-    lines = lines[: math.ceil(SHIFTED_SHARE * len(lines))]
-    places = [row for row, line in enumerate(lines) if line.startswith(" =")]
-    order = np.random.default_rng(0).permutation(len(places))
-    headlines = [lines[places[k]] for k in order]
-    for row, headline in zip(places, headlines, strict=True):
-        lines[row] = headline
-    return lines
 
 
 @cache
