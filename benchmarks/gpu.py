@@ -11,6 +11,7 @@ Sections, each by itself; one that fails is reported and the others go on:
     steps            a step as it is, in bfloat16, compiled (`steps.py`)
     fusing           the population by parameters and lanes (`fusing.py`), in wall seconds
     full             gradients of the large models at their full sizes, on random inputs
+    full             gradients of the large models at their full sizes, on random inputs
 
 `--small` is the size at which a CPU takes a minute, to see that it works.
 """
@@ -22,7 +23,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,10 @@ from ohgw.core.protocols import DifferentiableTask
 from ohgw.core.records import RECORDS_NAME, read_records
 from ohgw.engines.process import tuned_process
 from ohgw.hypergrad import get_estimator
+from ohgw.tasks._common import cross_entropy
+from ohgw.tasks._resnet import BottleneckResNet, ResNet
+from ohgw.tasks._transformer import Transformer
+from ohgw.tasks._vit import ViT
 from ohgw.testing.estimators import central_differences, draw_probe
 from ohgw.training.dynamics import decode, train_step
 
@@ -130,6 +136,66 @@ def fusing(device: str, small: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def full(device: str, small: bool) -> list[dict[str, Any]]:
+    """Seconds and memory of a mini-batch's gradient, in float32 and under autocast to bfloat16."""
+    rows = []
+    for name, net, x, y in _networks(small):
+        theta = net.init(torch.Generator().manual_seed(0)).to(device)
+        x, y = x.to(device), y.to(device)
+        for precision in ("float32", "bf16"):
+            if x.is_cuda:
+                torch.cuda.reset_peak_memory_stats(x.device)
+            seconds = _best(partial(_gradient, net, theta, x, y, precision == "bf16"))
+            row = {"model": name, "batch": len(x), "precision": precision, "seconds": seconds}
+            if x.is_cuda:
+                row["peak_gib"] = torch.cuda.max_memory_allocated(x.device) / 2**30
+            rows.append(row)
+    return rows
+
+
+def _networks(small: bool) -> Iterator[tuple[str, Any, torch.Tensor, torch.Tensor]]:
+    """Name, network, and a random mini-batch of inputs and targets."""
+    batch = 2 if small else 64
+    side = 32 if small else 224
+    photographs = {
+        "ResNet-50": BottleneckResNet(14 if small else 50, 8 if small else 64, classes=1000),
+        "ViT-S/16": ViT(side, 16, 384, 2 if small else 12, 6, classes=1000),
+    }
+    for name, net in photographs.items():
+        x = torch.randn(batch, 3, side, side)
+        yield name, net, x, torch.randint(1000, (batch,))
+    yield (
+        "ResNet-20",
+        ResNet(20, 16, classes=10),
+        torch.randn(128, 3, 32, 32),
+        torch.arange(128) % 10,
+    )
+    context = 32 if small else 1024
+    gpt2 = Transformer(50_257, 768, 1 if small else 12, 12, context, "gelu")
+    code = torch.randint(50_257, (2 if small else 8, context))
+    yield "GPT-2 small", gpt2, code, code
+
+
+def _gradient(
+    net: Any, theta: torch.Tensor, x: torch.Tensor, y: torch.Tensor, autocast: bool
+) -> float:
+    """Seconds of the gradient of the mean cross-entropy."""
+    began = time.perf_counter()
+    theta = theta.detach().requires_grad_()
+    weights = net.layout.split(theta)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
+        if isinstance(net, Transformer):
+            future = torch.full((net.context, net.context), -torch.inf, device=x.device).triu(1)
+            logits = net.logits(weights, x, future, {}, None)
+        else:
+            logits = net.logits(weights, x)
+        loss = cross_entropy(logits.float(), y)
+    torch.autograd.grad(loss, theta)
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter() - began
+
+
 def _best(step: Callable[[], float]) -> float:
     """Seconds of the fastest of a few steps, after one that warms up."""
     step()
@@ -142,6 +208,7 @@ SECTIONS: dict[str, Section] = {
     "agreement": agreement,
     "steps": steps,
     "fusing": fusing,
+    "full": full,
 }
 
 

@@ -25,12 +25,13 @@ def check(gpu, path: Path, *sections: str) -> dict:
 
 
 def test_it_compares_the_device_with_the_cpu(gpu, tmp_path):
-    found = check(gpu, tmp_path / "gpu.json", "device", "hypergradients", "agreement", "fusing")
+    found = check(gpu, tmp_path / "gpu.json", "device", "hypergradients", "agreement", "fusing", "full")
     assert all(row["relative_difference"] < 1e-4 for row in found["hypergradients"])
     agreement = found["agreement"]  # of the CPU with itself
     assert agreement["reports_in_common"] == agreement["reports"] > 0
     assert agreement["median_apart"] == 0
     assert {row["lanes"] for row in found["fusing"]} == {1, 4}
+    assert {row["precision"] for row in found["full"]} == {"float32", "bf16"}
 
 
 def test_a_section_that_fails_is_reported_and_the_others_go_on(gpu, tmp_path, monkeypatch):
