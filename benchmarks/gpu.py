@@ -164,15 +164,12 @@ def _networks(small: bool) -> Iterator[tuple[str, Any, torch.Tensor, torch.Tenso
     for name, net in photographs.items():
         x = torch.randn(batch, 3, side, side)
         yield name, net, x, torch.randint(1000, (batch,))
-    yield (
-        "ResNet-20",
-        ResNet(20, 16, classes=10),
-        torch.randn(128, 3, 32, 32),
-        torch.arange(128) % 10,
-    )
-    context = 32 if small else 1024
-    gpt2 = Transformer(50_257, 768, 1 if small else 12, 12, context, "gelu")
-    code = torch.randint(50_257, (2 if small else 8, context))
+    batch = 2 if small else 128
+    x = torch.randn(batch, 3, 32, 32)
+    yield "ResNet-20", ResNet(20, 16, classes=10), x, torch.arange(batch) % 10
+    batch, context, vocabulary = (2, 32, 500) if small else (8, 1024, 50_257)
+    gpt2 = Transformer(vocabulary, 768, 1 if small else 12, 12, context, "gelu")
+    code = torch.randint(vocabulary, (batch, context))
     yield "GPT-2 small", gpt2, code, code
 
 
