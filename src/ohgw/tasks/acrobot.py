@@ -14,7 +14,7 @@ from ohgw.tasks._reinforcement import ReinforcementTask
 
 
 class Acrobot(ReinforcementTask):
-    """The return is minus the number of steps until the tip was up."""
+    """Two links to swing up, by PPO; the return is minus the steps it took."""
 
     name = "acrobot"
     small = "acrobot"

@@ -20,7 +20,7 @@ from ohgw.tasks._reinforcement import ReinforcementTask
 
 
 class Atari(ReinforcementTask):
-    """The return is the game's score."""
+    """An Atari game, by PPO; the return is its score."""
 
     name = "atari"
     small = "atari:game=pong:environments=2:steps=32:updates=1:episodes=2:horizon=200"

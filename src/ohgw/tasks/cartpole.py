@@ -13,7 +13,7 @@ from ohgw.tasks._reinforcement import ReinforcementTask
 
 
 class CartPole(ReinforcementTask):
-    """The return is the number of steps that the pole stood."""
+    """A pole on a cart, balanced by PPO; the return is the steps it stood."""
 
     name = "cartpole"
     small = "cartpole"
