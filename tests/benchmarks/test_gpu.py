@@ -25,7 +25,8 @@ def check(gpu, path: Path, *sections: str) -> dict:
 
 
 def test_it_compares_the_device_with_the_cpu(gpu, tmp_path):
-    found = check(gpu, tmp_path / "gpu.json", "device", "hypergradients", "agreement", "fusing", "full")
+    sections = ("device", "hypergradients", "agreement", "fusing", "full")
+    found = check(gpu, tmp_path / "gpu.json", *sections)
     assert all(row["relative_difference"] < 1e-4 for row in found["hypergradients"])
     agreement = found["agreement"]  # of the CPU with itself
     assert agreement["reports_in_common"] == agreement["reports"] > 0
