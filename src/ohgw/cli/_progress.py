@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ohgw.engines.build import resolve_device
 from ohgw.engines.search import Search
 from ohgw.study.plan import CALIBRATION_SEED
 from ohgw.study.run import Watcher
@@ -34,12 +35,17 @@ class _Facts(ProgressColumn):
 
 
 @contextmanager
-def watching(quiet: bool) -> Iterator[Watcher]:
+def watching(quiet: bool, device: str) -> Iterator[Watcher]:
     """A watcher that shows one bar per arm (none when `quiet`), and stops at the first Ctrl-C.
 
+    Says first which device was picked, and why. Raises `SettingError` where it is not there.
     A second Ctrl-C ends the process at once; what the last snapshot holds is kept.
     """
     asked = False
+    console = Console(stderr=True)
+    name, reason = resolve_device(device)
+    if not quiet:
+        console.print(f"Device: {name} ({reason})", highlight=False)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal asked
@@ -54,7 +60,7 @@ def watching(quiet: bool) -> Iterator[Watcher]:
         _Facts(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         disable=quiet,
     )
     bars: dict[str, TaskID] = {}

@@ -48,7 +48,7 @@ def command(
 ) -> None:
     """Compare methods on TASK: time to target, scores and overhead on paired seeds."""
     options.require_out(out, resume)
-    with watching(quiet or as_json) as watcher:
+    with watching(quiet or as_json, device) as watcher:
         summary, directory = compare(
             task,
             scheduler=scheduler,

@@ -39,7 +39,7 @@ def command(
 ) -> None:
     """Find good hyperparameters for TASK."""
     options.require_out(out, resume)
-    with watching(quiet or as_json) as watcher:
+    with watching(quiet or as_json, device) as watcher:
         found = tune(
             task,
             scheduler=scheduler,
