@@ -13,22 +13,20 @@ from ohgw.tasks import load
 
 
 def search(task, engine, out, **settings):
-    tune(task, engine=engine, budget=60, workers=2, out=out, **settings)
+    tune(task, engine=engine, budget=30, workers=2, out=out, **settings)
     _, reports, _ = read_records(out / RECORDS_NAME)
     return reports
 
 
-# A decision may turn on the last digit: of bfloat16 soon, of float32 not in this search.
-@pytest.mark.parametrize(("precision", "rows", "rel"), [("float32", None, 1e-4), ("bf16", 8, 6e-2)])
-def test_two_devices_train_what_one_does(tmp_path, precision, rows, rel):
+def test_two_devices_train_what_one_does(tmp_path):
     alone, shared = (
-        search("breast-cancer", f"serial:{devices}precision={precision}", tmp_path / f"{k}")[:rows]
-        for k, devices in enumerate(("", "devices=2:"))
+        search("breast-cancer", f"serial:devices={devices}", tmp_path / f"{devices}")
+        for devices in (1, 2)
     )
     assert [(row.trial, row.resource) for row in alone] == [
         (row.trial, row.resource) for row in shared
     ]
-    assert [row.score for row in shared] == pytest.approx([row.score for row in alone], rel=rel)
+    assert [row.score for row in shared] == pytest.approx([row.score for row in alone], rel=1e-4)
 
 
 def test_the_followers_hold_what_the_leader_holds(tmp_path):
@@ -49,7 +47,12 @@ def test_a_killed_follower_ends_the_search_with_a_sentence(tmp_path):
             child.kill()
 
     with pytest.raises(WorkerError, match="exit code -9"):
-        search("breast-cancer", "serial:devices=2", tmp_path, watcher=Watcher(on_turn=kill_child))
+        search(
+            "breast-cancer",
+            "serial:devices=2:precision=bf16",
+            tmp_path,
+            watcher=Watcher(on_turn=kill_child),
+        )
 
 
 @pytest.mark.parametrize(
