@@ -40,9 +40,9 @@ from ohgw.core.records import RECORDS_NAME, read_records
 from ohgw.engines.process import tuned_process
 from ohgw.hypergrad import get_estimator
 from ohgw.tasks._common import cross_entropy
-from ohgw.tasks._resnet import BottleneckResNet, ResNet
-from ohgw.tasks._transformer import Transformer
-from ohgw.tasks._vit import ViT
+from ohgw.tasks.language._transformer import Transformer
+from ohgw.tasks.vision._resnet import BottleneckResNet, ResNet
+from ohgw.tasks.vision._vit import ViT
 from ohgw.testing.estimators import central_differences, draw_probe
 from ohgw.training.dynamics import decode, train_step
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from PIL import Image
 
 from ohgw.tasks import load
-from ohgw.tasks._tables import TABLES
+from ohgw.tasks.tabular._tables import TABLES
 
 # Examples are timed by the suite as a whole: a busy machine is not a failure.
 settings.register_profile("ohgw", deadline=None)

@@ -24,8 +24,11 @@ from ohgw.engines.build import make_engine
 from ohgw.engines.engine import drive
 from ohgw.hypergrad.estimator import lookahead
 from ohgw.study.plan import make_plan, make_searches
-from ohgw.tasks import DIFFERENTIABLE, TASKS, _attention, breast_cancer, charlm, digits, load
+from ohgw.tasks import DIFFERENTIABLE, TASKS, _attention, load
 from ohgw.tasks._common import Layout, bundled, cross_entropy
+from ohgw.tasks.language import charlm
+from ohgw.tasks.tabular import breast_cancer
+from ohgw.tasks.vision import digits
 from ohgw.testing.estimators import central_differences, draw_probe, stack
 from ohgw.training.dynamics import decode, population_step_
 from ohgw.training.feed import initial_parameters

@@ -10,7 +10,7 @@ from rich.table import Table
 from ohgw.cli import _options as options
 from ohgw.tasks import TASKS, TaskClass
 from ohgw.tasks._common import ClassificationTask
-from ohgw.tasks._mixed import MixableTask
+from ohgw.tasks.tabular._mixed import MixableTask
 
 
 def command(as_json: options.Json = False) -> None:

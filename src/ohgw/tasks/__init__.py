@@ -9,21 +9,21 @@ from ohgw.core.errors import SettingError
 from ohgw.core.protocols import BlackBoxTask, DifferentiableTask
 from ohgw.core.spec import read_spec
 from ohgw.tasks._common import ClassificationTask
-from ohgw.tasks._reinforcement import ReinforcementTask
-from ohgw.tasks.acrobot import Acrobot
-from ohgw.tasks.atari import Atari
-from ohgw.tasks.breast_cancer import BreastCancer
-from ohgw.tasks.cartpole import CartPole
-from ohgw.tasks.charlm import CharLM
-from ohgw.tasks.cifar10 import Cifar10
-from ohgw.tasks.cifar100 import Cifar100
-from ohgw.tasks.digits import Digits
-from ohgw.tasks.fashion_mnist import FashionMNIST
-from ohgw.tasks.ft_transformer import FTTransformerTask
-from ohgw.tasks.imagenet import ImageNet
-from ohgw.tasks.tabular import Tabular
-from ohgw.tasks.wikitext import WikiText
-from ohgw.tasks.xgboost import XGBoost
+from ohgw.tasks.control._reinforcement import ReinforcementTask
+from ohgw.tasks.control.acrobot import Acrobot
+from ohgw.tasks.control.atari import Atari
+from ohgw.tasks.control.cartpole import CartPole
+from ohgw.tasks.language.charlm import CharLM
+from ohgw.tasks.language.wikitext import WikiText
+from ohgw.tasks.tabular.breast_cancer import BreastCancer
+from ohgw.tasks.tabular.ft_transformer import FTTransformerTask
+from ohgw.tasks.tabular.tabular import Tabular
+from ohgw.tasks.tabular.xgboost import XGBoost
+from ohgw.tasks.vision.cifar10 import Cifar10
+from ohgw.tasks.vision.cifar100 import Cifar100
+from ohgw.tasks.vision.digits import Digits
+from ohgw.tasks.vision.fashion_mnist import FashionMNIST
+from ohgw.tasks.vision.imagenet import ImageNet
 
 TaskClass = type[ClassificationTask] | type[ReinforcementTask] | type[XGBoost]
 

@@ -27,6 +27,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "exact-gelu": F.gelu,  # the vision transformer's
 }
 
+# One training step's noise is at most this long (a prime, so that what repeats does not fall on
+# the same positions); a longer need reads it again and again. 12 layers on windows of 1,024
+# tokens would otherwise draw 170 million numbers for each window.
+MAX_NOISE = 4_194_301
+
 
 def check_heads(width: int, heads: int) -> None:
     """Raises `SettingError` where heads cannot share the width equally."""

@@ -1,0 +1,1 @@
+"""Control: a file for each task; files with an underscore hold environments and PPO."""

@@ -1,0 +1,1 @@
+"""Text: a file for each task; files with an underscore hold the transformer, corpora and tokens."""
