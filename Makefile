@@ -20,8 +20,9 @@ help: ## show this list
 run: $(VENV)/.installed ## install, then run the quickstart: ohgw compare on real data
 	$(BIN)/ohgw compare $(QUICKSTART)
 
+# A file's tests stay in one process, for what they share; more than four processes want much memory.
 test: lint ## install with the development extras, run all linters and tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev ## ruff, mypy and import-linter
 	$(BIN)/ruff check

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
+from ohgw.analysis import study_wording
 from ohgw.analysis.across import Interval, Pair, PairTarget, summarise_study
 from ohgw.analysis.across.cell import area, extra_memory
 from ohgw.analysis.across.verdict import criteria_of, every, share_holds, verdicts
@@ -360,3 +361,12 @@ def test_extra_memory_is_relative_to_the_larger_of_step_and_probe() -> None:
     assert extra_memory(memory, "b/plain", "vanilla/plain") == pytest.approx(0.2)
     assert math.isnan(extra_memory(memory, "c/plain", "vanilla/plain"))
     assert math.isnan(extra_memory(None, "a/plain", "vanilla/plain"))
+
+
+def test_a_study_without_pairs_says_that_nothing_is_tested(small: Any) -> None:
+    times = {"vanilla/plain": [20.0, 24], "screen/plain": [10.0, 12]}
+    summary = summarise_study(small.study(small.cell("main.digits.asha", times)))
+    assert summary.family.tests == 0
+    assert study_wording.explanation(summary).endswith(
+        "Nothing is tested: there are too few pairs of seeds."
+    )

@@ -8,7 +8,7 @@ import pytest
 from scipy.interpolate import make_smoothing_spline
 
 from ohgw.analysis.across import Sensitivity, summarise_study
-from ohgw.analysis.across.sensitivity import _around
+from ohgw.analysis.across.sensitivity import _around, _without
 from ohgw.analysis.across.splines import SMOOTHINGS, choose_smoothing, evaluator, smoother
 from ohgw.core.layout import Sweep
 
@@ -51,6 +51,17 @@ def test_smoothing_follows_a_clear_bend_and_ignores_noise() -> None:
 )
 def test_a_region_is_unbroken(inside: list[bool], centre: int, expected: tuple[int, int]) -> None:
     assert _around(centre, np.array(inside)) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "rest"),
+    [
+        ("digits:batch_size=32:label_noise=0.1", "digits:label_noise=0.1"),
+        ("wikitext:data=hf:wikitext-2:batch_size=8", "wikitext:data=hf:wikitext-2"),
+    ],
+)
+def test_the_swept_option_leaves_a_task(spec: str, rest: str) -> None:
+    assert _without(spec, "batch_size") == rest
 
 
 def swept(small: Any, factors: list[float], seeds: int = 12, **more: Any) -> list[Sensitivity]:

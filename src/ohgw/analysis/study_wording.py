@@ -32,11 +32,17 @@ def counts(triple: tuple[int, int, int]) -> str:
 
 def explanation(summary: StudySummary) -> str:
     """What the verdict is about, for the line above it."""
+    tests = summary.family.tests
+    corrected = f"Holm's over the {tests} tests of the study: {summary.family.description}"
     return (
         "A tuple is task x scheduler x workers x arm, against a reference. It counts where every "
         f"success criterion is met at the target “{LABELS[summary.primary]}”; the verdict holds "
-        "where that is so in 75 % of the tuples. p-values are Holm's over the "
-        f"{summary.family.tests} tests of the study: {summary.family.description}."
+        "where that is so in 75 % of the tuples. "
+        + (
+            f"p-values are {corrected}."
+            if tests
+            else "Nothing is tested: there are too few pairs of seeds."
+        )
     )
 
 

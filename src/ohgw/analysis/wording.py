@@ -131,6 +131,8 @@ def details(row: Row) -> str:
 
 def explanation(summary: Summary) -> str:
     """What the words of the findings mean, for the line below them."""
+    if not summary.tests:
+        return f"Nothing is tested: no comparison has {MIN_PAIRS} pairs of seeds."
     return (
         f"A comparison ties unless Holm's p is below {ALPHA:g} at one target at least; the family "
         f"is all {summary.tests} tests of this study. Negative changes of T@τ are savings; "

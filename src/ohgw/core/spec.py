@@ -22,7 +22,7 @@ def read_spec(
     Raises `UnknownNameError` for the name or an option and `SettingError` for a
     setting that does not read option=value.
     """
-    name, *settings = re.split("(?<!=hf):", spec)
+    name, *settings = split_spec(spec)
     if name not in table:
         raise UnknownNameError(kind, name, table)
     known = spec_options(table[name], common)
@@ -37,6 +37,11 @@ def read_spec(
             raise SettingError(f"{kind.capitalize()} {spec!r} sets {option} twice.")
         options[option] = _value(value)
     return name, options
+
+
+def split_spec(spec: str) -> list[str]:
+    """The name and each `option=value`, unchecked."""
+    return re.split("(?<!=hf):", spec)
 
 
 def spec_options(

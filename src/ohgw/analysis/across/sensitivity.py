@@ -27,6 +27,7 @@ from ohgw.analysis.summary import references
 from ohgw.analysis.verdict import SCORE_DROP
 from ohgw.core import layout
 from ohgw.core.records import Arm
+from ohgw.core.spec import split_spec
 
 MIN_SETTINGS = 4  # through three points every smooth curve has an optimum
 TOLERANCE: Mapping[Measure, float] = {"time": 0.05, "score": SCORE_DROP}
@@ -106,7 +107,7 @@ def _effects(one: Studied, arm: str, reference: str) -> dict[Measure, dict[int, 
 
 def _without(spec: str, option: str) -> str:
     """`digits:batch_size=32` without the option that is swept over."""
-    name, *options = spec.split(":")
+    name, *options = split_spec(spec)
     return ":".join([name, *(o for o in options if o.split("=")[0] != option)])
 
 
