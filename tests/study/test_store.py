@@ -231,6 +231,14 @@ def test_a_damaged_snapshot_is_refused_with_its_remedy(task, tmp_path):
     assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
 
 
+def test_a_snapshot_that_a_kill_cut_short_does_not_stay(task, tmp_path):
+    with pytest.raises(Interrupted):
+        run(plan_for(task), task, tmp_path, watcher=stop_after(10))
+    (tmp_path / f"{SNAPSHOT_NAME}.tmp").write_bytes(b"half")
+    run(plan_for(task), task, tmp_path, resume=True)
+    assert not list(tmp_path.glob(f"{SNAPSHOT_NAME}*"))
+
+
 def test_a_place_that_cannot_be_written_is_refused_before_any_compute(task, tmp_path, monkeypatch):
     blocker = tmp_path / "file"
     blocker.write_text("")

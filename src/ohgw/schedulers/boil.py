@@ -37,6 +37,7 @@ from ohgw.core.domains import Float
 from ohgw.core.errors import SettingError
 from ohgw.core.protocols import Mode
 from ohgw.core.space import Array, Space
+from ohgw.core.threads import one_thread
 from ohgw.core.trial import Configuration, Suggestion
 from ohgw.schedulers._legs import Legs
 from ohgw.schedulers._surrogates.curve_compression import Curves, Epochs, Indices
@@ -141,6 +142,7 @@ class BOIL:
         self._paused: dict[int, int] = {}  # trial -> epoch; those that may be trained on
         self._ended: list[int] = []  # since the last decision; no virtual points yet
 
+    @one_thread()
     def ask(self) -> Suggestion:
         leg = self._legs.ask()
         if leg is not None:
@@ -163,6 +165,7 @@ class BOIL:
                 return self._resume(paused[row], target)
         return self._start(self.space.from_unit(x), epoch)
 
+    @one_thread()
     def draw(self, rng: np.random.Generator) -> Configuration:
         if self._is_blind():
             return self.space.sample(rng)

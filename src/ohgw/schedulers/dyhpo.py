@@ -37,9 +37,9 @@ from ohgw.core.errors import SettingError
 from ohgw.core.protocols import Mode
 from ohgw.core.space import Space
 from ohgw.core.streams import Streams
+from ohgw.core.threads import one_thread
 from ohgw.core.trial import Configuration, Suggestion
 from ohgw.schedulers._rungs import expected_resource, rung_levels
-from ohgw.schedulers._surrogates.one_thread import one_thread
 from ohgw.schedulers._surrogates.race import Pool, Race, Schedule
 from ohgw.schedulers._trials import Trials, resources, whole
 

@@ -171,13 +171,16 @@ class Store:
 
     def write(self, name: str, put: Callable[[IO[bytes]], Any]) -> None:
         """Write a whole file atomically: `put` fills it, and only then does it take its name."""
-        temporary = self.directory / f"{name}.tmp"
+        temporary = self._temporary(name)
         with _storage_errors(self.directory):
             with temporary.open("wb") as file:
                 put(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self.directory / name)
+
+    def _temporary(self, name: str) -> Path:
+        return self.directory / f"{name}.tmp"
 
     def _load_snapshot(self) -> dict[str, Any] | None:
         if not self.snapshot_path.exists():
@@ -202,6 +205,8 @@ class Store:
         self.flush()
         with _storage_errors(self.directory):
             self.snapshot_path.unlink(missing_ok=True)
+            # What a killed process had begun to write, where nothing was written after it.
+            self._temporary(SNAPSHOT_NAME).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ohgw.core.domains import Categorical
 from ohgw.core.errors import SettingError
 from ohgw.core.space import Space
+from ohgw.core.threads import one_thread
 from ohgw.core.trial import Configuration
 from ohgw.warmstart._surrogate import LENGTH_SCALE, Observations, Surrogate
 from ohgw.warmstart.method import (
@@ -144,6 +145,7 @@ class Guided(Method):
             self._steepness.append((steepness / steepness.max()).tolist())
         return answer.diagnostics(space.continuous)
 
+    @one_thread()
     def _choose(self, sweep: Sweep, trial: int, configuration: Configuration) -> Proposal:
         seen, pending = self._history.observations(sweep.space)
         if self._surrogate is None:
@@ -213,6 +215,7 @@ class _History:
         self.losses: dict[tuple[int, int], float] = {}  # (trial, level), oldest first
         self.configurations: dict[int, Configuration] = {}
         self.waiting: dict[int, Configuration] = {}  # launched, without a report yet
+        self._points: dict[int, Array] = {}  # coordinates, of trials that were modelled before
 
     @property
     def finite(self) -> set[int]:
@@ -247,10 +250,14 @@ class _History:
         if values.min() > 0:
             values = np.log(values)
         trials = [trial for trial, _ in self.losses]
-        points = [coordinates(space, self.configurations[trial]) for trial in trials]
-        pending = [coordinates(space, c) for c in list(self.waiting.values())[-PENDING:]]
-        seen = Observations(np.stack(points), levels, np.array(trials), values)
-        return seen, np.array(pending)
+        pending = dict(list(self.waiting.items())[-PENDING:])
+        self._points = {
+            trial: self._points[trial] if trial in self._points else coordinates(space, c)
+            for trial, c in (self.configurations | pending).items()
+        }
+        points = np.stack([self._points[trial] for trial in trials])
+        seen = Observations(points, levels, np.array(trials), values)
+        return seen, np.array([self._points[trial] for trial in pending])
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -5,9 +5,9 @@ want the cores; and how many there are decides how sums are split, so with the n
 last bits of a model would change, and then decisions.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
 import numpy.linalg  # noqa: F401  (loads the libraries that are looked up once)
 import scipy.linalg  # noqa: F401
@@ -19,7 +19,8 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def one_thread() -> AbstractContextManager[Any]:
+@contextmanager
+def one_thread() -> Iterator[None]:
     """While inside, BLAS under numpy and scipy uses one thread in this process."""
-    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
-    return limit
+    with _libraries().limit(limits=1, user_api="blas"):
+        yield
