@@ -1,7 +1,7 @@
 """What a finished study says of the default method, tuple by tuple, as one table and JSON.
 
     ohgw study method --results-dir DIR --jobs 2
-    python benchmarks/method.py DIR --json docs/results/method.json
+    python benchmarks/method.py DIR --json docs/results/method.json [--markdown FILE]
 
 The study trains all seeds and arms of a cell as one fused population on fresh seeds. A tuple is a
 task under a scheduler; it is judged against plain vanilla and against vanilla under the same
@@ -19,7 +19,12 @@ from rich.table import Table
 
 from ohgw.analysis.across.verdict import every
 
-MEMORY = "extra memory"
+MEMORY, COST, DEVIATION = "extra memory", "extra cost", "deviation of T@τ"
+COLUMNS = [
+    "task", "scheduler", "against", "pairs", "T@tau", "95 % interval", "Holm p", "extra cost",
+    "deviation", "all criteria",
+]  # fmt: skip
+MINUS = "\N{MINUS SIGN}"
 
 
 def main() -> None:
@@ -27,6 +32,7 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="directory of a study whose report was written")
     parser.add_argument("--arm", default="guided/averaged")
     parser.add_argument("--json", type=Path, help="write the tuples here")
+    parser.add_argument("--markdown", type=Path, help="write the table here, as Markdown")
     arguments = parser.parse_args()
     path = arguments.study / "report" / "summary.json"
     if not path.exists():
@@ -37,6 +43,8 @@ def main() -> None:
     Console().print(table(tuples))
     if arguments.json:
         arguments.json.write_text(json.dumps(document(tuples), indent=2) + "\n")
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(tuples))
 
 
 def read(summary: dict[str, Any], arm: str) -> list[dict[str, Any]]:
@@ -81,29 +89,51 @@ def document(tuples: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def table(tuples: list[dict[str, Any]]) -> Table:
-    out = Table("task", "scheduler", "against", "pairs", "T@tau", "95 % interval", "Holm p", "met")
+def rows(tuples: list[dict[str, Any]]) -> list[list[str]]:
+    """A row of cells for each tuple, in the order of `COLUMNS`."""
+    out = []
     for one in tuples:
-        change = one["change"]
+        change, criteria = one["change"], one["criteria"]
+        place = [one["task"], one["scheduler"], one["reference"], str(one["pairs"])]
         if change["value"] is None:
-            out.add_row(one["task"], one["scheduler"], one["reference"], "0", "", "", "", "not run")
+            out.append([*place, "", "", "", "", "", "not run"])
             continue
-        missed = [name for name, c in one["criteria"].items() if c["met"] is False]
-        out.add_row(
-            one["task"],
-            one["scheduler"],
-            one["reference"],
-            str(one["pairs"]),
-            f"{100 * change['value']:+.0f} %",
-            f"{_percent(change['low'])} to {_percent(change['high'])}",
-            f"{one['p_holm']:.4f}" if one["p_holm"] is not None else "",
-            "yes" if one["criteria_met"] else ", ".join(missed) or "cannot tell",
+        missed = [name for name, c in criteria.items() if c["met"] is False]
+        cost, deviation = (criteria[name]["value"] for name in (COST, DEVIATION))
+        out.append(
+            [
+                *place,
+                f"{_percent(change['value'])} %",
+                f"{_percent(change['low'])} to {_percent(change['high'])}",
+                _p(one["p_holm"]),
+                "" if cost is None else f"{100 * cost:.1f} %",
+                "" if deviation is None else f"{deviation:.2f}",
+                "yes" if one["criteria_met"] else "no: " + (", ".join(missed) or "cannot tell"),
+            ]
         )
     return out
 
 
+def table(tuples: list[dict[str, Any]]) -> Table:
+    out = Table(*COLUMNS)
+    for row in rows(tuples):
+        out.add_row(*row)
+    return out
+
+
+def markdown(tuples: list[dict[str, Any]]) -> str:
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows(tuples)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
 def _percent(value: float | None) -> str:
-    return "∞" if value is None else f"{100 * value:+.0f}"
+    return "∞" if value is None else f"{100 * value:+.0f}".replace("-", MINUS)
 
 
 if __name__ == "__main__":
